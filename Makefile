@@ -1,0 +1,55 @@
+# `make demo`: from a fresh clone to a table. `make test`: the checks and the fast tests. `make help` lists the rest.
+PYTHON ?= python3
+# Where pip's default torch is a CUDA build: TORCH_INDEX=<address of PyTorch's CPU wheels> takes the small CPU build.
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(PIP) install --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check format clean
+
+help:
+	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
+	@echo "make test       install, lint and types, fast tests"
+	@echo "make test-slow  the slow tests"
+	@echo "make check      ruff and mypy"
+	@echo "make format     ruff's formatter and safe fixes"
+	@echo "make clean      remove $(VENV) (results/ stays)"
+
+demo: $(VENV)/core.done
+	@$(BIN)/scbench sweep experiment=demo
+
+test: check
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/test.done
+	@$(BIN)/python -m pytest -m slow --timeout 1800
+
+check: $(VENV)/test.done
+	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }
+	@$(BIN)/ruff check --quiet src tests bench
+	@$(BIN)/mypy --no-error-summary
+
+format: $(VENV)/test.done
+	@$(BIN)/ruff format --quiet src tests bench
+	@$(BIN)/ruff check --quiet --fix src tests bench
+
+$(VENV)/core.done: envs/core.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "scbench needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+	  || { rm -rf $(VENV); echo "no venv module: apt-get install python3-venv"; exit 1; }
+	@echo "installing envs/core.txt into $(VENV) (a few minutes, once)"
+	@$(INSTALL) -r envs/core.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@$(PIP) check
+	@touch $@
+
+$(VENV)/test.done: envs/test.txt $(VENV)/core.done
+	@$(INSTALL) -r envs/test.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV)
