@@ -1,0 +1,129 @@
+"""What every task has: its options, and how it makes or reads a session."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, ClassVar
+
+from scbench.errors import ScbenchError
+from scbench.tasks.fit import Encoder, Fitted
+from scbench.tasks.session import Session, Turn
+
+
+class FieldError(ValueError):
+    """A field of a published row that is not what the task needs."""
+
+    def __init__(self, field: str, reason: str):
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """The options of every task; a task is a subclass with its own defaults.
+
+    `length`          tokens of the context, by the evaluated model's tokenizer: never above, at most
+                      max(1 %, one item) below; for generated contexts only
+    `limit`           number of sessions; a session does not depend on it
+    `seed`            names the generated sessions; for generated contexts only
+    `turns`           questions per session; for generated contexts only
+    `max_new_tokens`  the longest answer, in tokens
+    `data`            null: generated contexts; else a JSONL file in the published schema, or a folder that
+                      holds `<published>.jsonl`
+
+    Class attributes: `name` (in configurations and files), `title`, `group` and `metric` (the paper's words),
+    `published` (configuration of the published data set).
+    """
+
+    length: int = 8192
+    limit: int = 10
+    seed: int = 0
+    turns: int = 5
+    max_new_tokens: int = 40
+    data: str | None = None
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    group: ClassVar[str]
+    metric: ClassVar[str]
+    published: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for option in ("length", "limit", "turns", "max_new_tokens"):
+            if (value := getattr(self, option)) < 1:
+                raise ScbenchError(f"task.{option}={value}: must be at least 1")
+
+    @abstractmethod
+    def generate(self, index: int, tokenizer: Encoder) -> Session:
+        """Session number `index` of this seed, from the options and the tokenizer alone.
+
+        Raises `ScbenchError` where `length` cannot hold what `turns` questions need.
+        """
+
+    def parse_context(self, value: Any) -> tuple[str, int | None]:
+        """The text and number of items of a published row's `context`; raises `FieldError`."""
+        return text_field("context", value), None
+
+    def parse_turn(self, raw: Mapping[str, Any]) -> Turn:
+        """A published row's turn; raises `FieldError`."""
+        return Turn(text_field("input", raw.get("input")), text_field("answer", raw.get("answer")))
+
+    def answer_limits(self, session: Session) -> tuple[int, ...]:
+        """The longest answer of each turn, in tokens."""
+        return (self.max_new_tokens,) * len(session.turns)
+
+    def random(self, index: int, purpose: str) -> random.Random:
+        """The random numbers that session `index` uses for one purpose: the same on every machine."""
+        return random.Random(f"{self.name}/{self.seed}/{index}/{purpose}")
+
+    def generated(self, index: int, fitted: Fitted, turns: Iterable[Turn]) -> Session:
+        """The session of a generated context."""
+        return Session(
+            id=f"s{self.seed}-{index:04d}",
+            task=self.name,
+            origin="generated",
+            context=fitted.text,
+            turns=tuple(turns),
+            documents=(document_hash(fitted.text),),
+            characters=len(fitted.text),
+            tokens=fitted.tokens,
+            items=fitted.items,
+        )
+
+    def need(self, count: int, found: int, items: str) -> None:
+        """Raise `ScbenchError` when the context holds fewer items than the questions need."""
+        if found < count:
+            raise ScbenchError(
+                f"{self.title}: task.length={self.length} holds {found} {items}, but the questions need {count};"
+                " raise task.length or lower task.turns"
+            )
+
+
+def rotation(kinds: tuple[str, ...], index: int, turns: int) -> tuple[str, ...]:
+    """The kinds of question of session `index`: each session starts at the next kind."""
+    return tuple(kinds[(index + turn) % len(kinds)] for turn in range(turns))
+
+
+def text_field(field: str, value: Any) -> str:
+    """`value` where it is a text that says something; raises `FieldError`."""
+    if not isinstance(value, str):
+        raise FieldError(field, f"expected a text, found {kind_of(value)}")
+    if not value.strip():
+        raise FieldError(field, "is empty")
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """A JSON value's type, in JSON's words."""
+    kinds = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    return "nothing" if value is None else kinds.get(type(value), "an object")
+
+
+def document_hash(text: str) -> str:
+    """Names an underlying document: sessions with the same hash are not independent."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,53 @@
+"""Retr.KV: look up values in a JSON object of random keys, after "Lost in the Middle" (arXiv 2307.03172)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from scbench.tasks.base import Task
+from scbench.tasks.fit import Encoder, Supply, fit
+from scbench.tasks.session import Session, Turn
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class RetrKV(Task):
+    """Random UUIDs as keys and values, 36 characters each: nothing to guess and nothing to compress."""
+
+    max_new_tokens: int = 150
+
+    name: ClassVar[str] = "retr_kv"
+    title: ClassVar[str] = "Retr.KV"
+    group: ClassVar[str] = "String retrieval"
+    metric: ClassVar[str] = "Accuracy"
+    published: ClassVar[str] = "scbench_kv"
+
+    def generate(self, index: int, tokenizer: Encoder) -> Session:
+        """Keys of different pairs, anywhere in the object, one per turn."""
+        pairs = Supply(_pairs(self.random(index, "pairs")))
+        fitted = fit(lambda count: _render(pairs.first(count)), self.length, tokenizer, sample=8)
+        self.need(self.turns, fitted.items, "pairs")
+        asked = self.random(index, "questions").sample(pairs.first(fitted.items), self.turns)
+        return self.generated(index, fitted, (Turn(_question(key), value) for key, value in asked))
+
+
+def _pairs(source: random.Random) -> Iterator[Pair]:
+    while True:
+        yield _uuid(source), _uuid(source)
+
+
+def _uuid(source: random.Random) -> str:
+    return str(UUID(int=source.getrandbits(128), version=4))
+
+
+def _render(pairs: list[Pair]) -> str:
+    return "JSON data:\n{" + ", ".join(f'"{key}": "{value}"' for key, value in pairs) + "}"
+
+
+def _question(key: str) -> str:
+    return f'Key: "{key}"\nThe value associated with the specified key is: '
