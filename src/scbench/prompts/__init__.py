@@ -1,0 +1,1 @@
+"""Prompts: how a session is asked, as text (`templates`) and as token ids that only ever extend (`dialogue`)."""
