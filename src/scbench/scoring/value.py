@@ -1,0 +1,33 @@
+"""Retr.KV and Retr.Prefix-Suffix: the value itself must be there."""
+
+from __future__ import annotations
+
+import re
+
+from scbench.tasks.session import Answer
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def strict(prediction: str, gold: Answer) -> float:
+    """1 if the prediction holds the value as a whole, not as a part of a longer run of letters and digits.
+
+    Where it differs from `ref`:
+
+    - `6e429087-…-54847bdce45b6e429087-…` (no end to the value) is 0; ref 1
+    - a UUID in capitals is the same UUID: 1; ref 0 (other values keep their case)
+    - an empty gold answer is never there: 0; ref 1
+    - blanks around the gold answer do not count: `x` answers `x `; ref 0
+
+    A prediction may name other values too, as one that repeats the key before the value does.
+    """
+    wanted = str(gold).strip()
+    if not wanted:
+        return 0.0
+    whole = rf"(?<![0-9A-Za-z]){re.escape(wanted)}(?![0-9A-Za-z])"
+    return float(bool(re.search(whole, prediction, re.IGNORECASE if _UUID.fullmatch(wanted) else 0)))
+
+
+def ref(prediction: str, gold: Answer) -> float:
+    """1 if the gold text is a substring; a gold answer that is no text raises `TypeError`."""
+    return float(gold in prediction)  # type: ignore[operator]
