@@ -1,0 +1,65 @@
+"""What a kernel is told besides its tensors: scale, visibility, and what it gives back.
+
+Shape letters of this package: G KV heads, g query heads per KV head, N query rows of one KV head,
+L keys of a segment, D head dimension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How a layer turns scores into weights: softmax(scale · q·k), over the last `window` positions if set.
+
+    A model that needs more (soft-capped logits, attention sinks) is refused by the adapter by name.
+    """
+
+    scale: float
+    window: int | None = None
+
+
+class Partial(NamedTuple):
+    """Attention over a subset of the keys: `out_GND` and its log-sum-exp `lse_GN` (float32).
+
+    A row that sees no key has `out` 0 and `lse` -inf, so that merging ignores it.
+    """
+
+    out_GND: Tensor
+    lse_GN: Tensor
+
+    @classmethod
+    def nothing(cls, q_GND: Tensor) -> Partial:
+        """The result over no keys at all."""
+        lse_GN = torch.full(q_GND.shape[:2], -torch.inf, dtype=torch.float32, device=q_GND.device)
+        return cls(torch.zeros_like(q_GND), lse_GN)
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Per query row, the interval [lo, hi) of logical positions that it may see.
+
+    The extremes are kept as plain numbers: reading them from the tensors at every layer would wait for the
+    device each time.
+    """
+
+    lo_N: Tensor
+    hi_N: Tensor
+    lo_min: int
+    lo_max: int
+    hi_min: int
+    hi_max: int
+
+    @classmethod
+    def of(cls, lo_N: Tensor, hi_N: Tensor) -> Visible:
+        """Measure the extremes once."""
+        return cls(lo_N, hi_N, int(lo_N.min()), int(lo_N.max()), int(hi_N.min()), int(hi_N.max()))
+
+    def covers(self, start: int, stop: int) -> bool:
+        """Whether every row sees all of [start, stop)."""
+        return self.lo_max <= start and self.hi_min >= stop

@@ -1,0 +1,35 @@
+"""ATen's flash attention for CPUs, which gives the log-sum-exp that merging needs.
+
+The operator is private to torch, so nothing outside this module names it. It is used where no mask is needed
+(its masked form leaves rows that see nothing undefined); masked rests go to `blockwise`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scbench.kernels.spec import Partial
+
+NAME = "aten_flash_cpu"
+
+
+def eligible(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this kernel runs on tensors of this kind."""
+    return device.type == "cpu" and dtype in (torch.float32, torch.bfloat16, torch.float16)
+
+
+def attend(q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial:
+    """Attention of N rows over all L keys per KV head, without a mask."""
+    out_1GND, lse_1GN = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        q_GND.unsqueeze(0), k_GLD.unsqueeze(0), v_GLD.unsqueeze(0), scale=scale
+    )
+    return Partial(out_1GND[0], lse_1GN[0].float())
+
+
+def attend_causal(q_HTD: Tensor, k_GTD: Tensor, v_GTD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Causal attention of T tokens over themselves, grouped-query heads: `(out_HTD, lse_HT)`."""
+    out_1HTD, lse_1HT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        q_HTD.unsqueeze(0), k_GTD.unsqueeze(0), v_GTD.unsqueeze(0), is_causal=True, scale=scale
+    )
+    return out_1HTD[0], lse_1HT[0].float()

@@ -1,0 +1,70 @@
+"""StreamingLLM: keep the first tokens and the most recent ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+
+from scbench.errors import ScbenchError
+from scbench.methods.base import Base, Layer, Method
+from scbench.segments.base import Segment
+from scbench.segments.dense import DenseSegment
+from scbench.segments.kept import KeptSegment, positions
+
+
+@dataclass(frozen=True)
+class StreamingLLM(Method):
+    """Attention sinks and a recent window (arXiv 2309.17453, §3.2), applied once, at the end of the base.
+
+    After a dense prefill, the first `sinks` and the last `window` tokens of the base stay, the same for every
+    KV head and layer, at their original positions (the paper re-numbers positions inside the cache; SCBench
+    does not). Tokens that come later are appended and never dropped. Protected tokens (chat template, system
+    text) always stay; they count, so the window shrinks by those that lie outside sinks and window.
+
+    Memory O(sinks + window), prefill O(n²), decode O(sinks + window) per token. The defaults are those of
+    SCBench's code (128 + 3968 = 4096 tokens). A budget keeps their proportion.
+    """
+
+    uses_budget: ClassVar[bool] = True
+    stages: ClassVar[tuple[str, ...]] = ("compression",)
+
+    sinks: int = 128
+    window: int = 3968
+
+    def __post_init__(self) -> None:
+        if self.sinks < 0 or self.window < 1:
+            raise ScbenchError(
+                f"streaming_llm: sinks={self.sinks}, window={self.window}: sinks must be >= 0 and window >= 1"
+            )
+
+    def with_tokens(self, tokens: int) -> Self:
+        """Sinks and window in their proportion, `tokens` together; at least one recent token stays."""
+        sinks = min(self.sinks * tokens // (self.sinks + self.window), tokens - 1)
+        return replace(self, sinks=sinks, window=tokens - sinks)
+
+    def lossless(self) -> Self:
+        """A window that no base outgrows."""
+        return replace(self, window=2**40)
+
+    def idle(self, base: Base) -> bool:
+        """Sinks and window cover the base."""
+        return self.sinks + self.window >= base.tokens
+
+    def compress(self, segment: DenseSegment, layer: Layer, base: Base) -> Segment:
+        """Select the kept positions, the same for every KV head."""
+        device = segment.k_GLD.device
+        protected = base.protected_positions(device)
+        sinks = torch.arange(self.sinks, device=device)
+        fixed = torch.unique(torch.cat([sinks, protected]))
+        recent = self._recent(fixed, base.tokens)
+        kept = torch.unique(torch.cat([fixed, torch.arange(base.tokens - recent, base.tokens, device=device)]))
+        return KeptSegment.select(segment, positions(kept, segment.k_GLD.shape[0]))
+
+    def _recent(self, fixed: torch.Tensor, tokens: int) -> int:
+        """The longest recent window with which all kept tokens number at most sinks + window."""
+        recent = self.window
+        while recent > 1 and recent + int((fixed < tokens - recent).sum()) > self.sinks + self.window:
+            recent -= 1
+        return recent

@@ -1,0 +1,1 @@
+"""Methods that change how the base is prefilled: sparse attention plans, prompt compression, and dense itself."""

@@ -1,0 +1,134 @@
+"""Every kernel against the formula, and the merge rule against the undivided result."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oracles import attention
+from scbench.errors import ScbenchError
+from scbench.kernels import blockwise, reference, torch_cpu
+from scbench.kernels.choose import Kernels
+from scbench.kernels.merge import merge
+from scbench.kernels.spec import Partial
+
+CPU = torch.device("cpu")
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+
+
+def tensors(seed, heads, rows, keys, dim, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(heads, rows, dim), (heads, keys, dim), (heads, keys, dim)]
+    return [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+
+
+def close(part: Partial, out, lse, dtype=torch.float32):
+    torch.testing.assert_close(part.out_GND.double(), out, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+    torch.testing.assert_close(part.lse_GN.double(), lse, atol=TOLERANCE[dtype], rtol=TOLERANCE[dtype])
+
+
+sizes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 40), st.sampled_from([4, 16, 24]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 999), sizes, st.sampled_from([torch.float32, torch.bfloat16]))
+@pytest.mark.parametrize("kernel", ["reference", "blockwise", "torch_cpu"])
+def test_unmasked(kernel, seed, size, dtype):
+    q, k, v = tensors(seed, *size, dtype)
+    expected = attention.attend(q, k, v, lambda g, n: range(k.shape[1]), 0.3)
+    if kernel == "torch_cpu":
+        close(torch_cpu.attend(q, k, v, 0.3), *expected, dtype)
+    else:
+        module = {"reference": reference, "blockwise": blockwise}[kernel]
+        close(module.attend(q, k, v, None, 0.3), *expected, dtype)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 999), sizes)
+@pytest.mark.parametrize("module", [reference, blockwise])
+def test_masked_rows_may_see_nothing(module, seed, size):
+    q, k, v = tensors(seed, *size)
+    mask = torch.rand(q.shape[0], q.shape[1], k.shape[1], generator=torch.Generator().manual_seed(seed)) < 0.4
+    mask[:, 0] = False
+    expected = attention.attend(q, k, v, lambda g, n: mask[g, n].nonzero().flatten().tolist(), 0.3)
+    close(module.attend(q, k, v, mask, 0.3), *expected)
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    q, k, v = tensors(1, 2, 11, 30, 8)
+    mask = torch.rand(1, 11, 30) < 0.5
+    whole = reference.attend(q, k, v, mask, 0.3)
+    monkeypatch.setattr(blockwise, "SCORES", 2 * 30 * 3)
+    calls = []
+    plain = reference.attend
+    monkeypatch.setattr(reference, "attend", lambda *a: calls.append(a[0].shape[1]) or plain(*a))
+    blocks = blockwise.attend(q, k, v, mask, 0.3)
+    assert calls == [3, 3, 3, 2]
+    torch.testing.assert_close(blocks.out_GND, whole.out_GND)
+    torch.testing.assert_close(blocks.lse_GN, whole.lse_GN)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 4), st.integers(1, 20))
+@pytest.mark.parametrize("storey", ["auto", "reference"])
+def test_causal_with_grouped_heads(storey, seed, kv_heads, group, tokens):
+    q, k, v = (
+        torch.randn(h, tokens, 8, generator=torch.Generator().manual_seed(seed + i))
+        for i, h in enumerate([kv_heads * group, kv_heads, kv_heads])
+    )
+    out, lse = Kernels(CPU, torch.float32, storey).causal(q, k, v, 0.3)
+    per_head = attention.attend(
+        q, k.repeat_interleave(group, 0), v.repeat_interleave(group, 0), lambda g, n: range(n + 1), 0.3
+    )
+    close(Partial(out, lse), *per_head)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 999), sizes, st.data())
+def test_any_partition_of_the_keys_merges_to_the_whole(seed, size, data):
+    q, k, v = tensors(seed, *size)
+    parts_of_key = data.draw(st.lists(st.integers(0, 3), min_size=k.shape[1], max_size=k.shape[1]))
+    parts = []
+    for part in range(4):
+        keys = [j for j, p in enumerate(parts_of_key) if p == part]
+        parts.append(reference.attend(q, k[:, keys], v[:, keys], None, 0.3) if keys else Partial.nothing(q))
+    close(merge(parts), *attention.attend(q, k, v, lambda g, n: range(k.shape[1]), 0.3))
+
+
+def test_merge_survives_large_scores():
+    q, k, v = tensors(3, 2, 5, 12, 8)
+    parts = [reference.attend(q * 200, k[:, s], v[:, s], None, 1.0) for s in (slice(0, 5), slice(5, 12))]
+    close(merge(parts), *attention.attend(q * 200, k, v, lambda g, n: range(12), 1.0))
+
+
+def test_poisoned_keys_outside_the_range_do_not_leak():
+    q, k, v = tensors(4, 2, 5, 12, 8)
+    expected = attention.attend(q, k, v, lambda g, n: range(3, 9), 0.3)
+    k[:, :3] = k[:, 9:] = v[:, :3] = v[:, 9:] = float("nan")
+    close(torch_cpu.attend(q, k[:, 3:9], v[:, 3:9], 0.3), *expected)
+
+
+@pytest.mark.parametrize(
+    ("storey", "dtype", "name"),
+    [
+        ("auto", torch.float32, "aten_flash_cpu"),
+        ("auto", torch.bfloat16, "aten_flash_cpu"),
+        ("auto", torch.float64, "blockwise"),
+        ("reference", torch.float32, "reference"),
+    ],
+)
+def test_the_kernel_that_ran_is_recorded_and_is_the_one_expected(monkeypatch, storey, dtype, name):
+    """Fails if a kernel silently falls back: the module that was called is watched, not the recorded name alone."""
+    called = []
+    for module in (torch_cpu, blockwise, reference):
+        plain = module.attend
+        monkeypatch.setattr(module, "attend", lambda *a, m=module.NAME, f=plain: called.append(m) or f(*a))
+    kernels = Kernels(CPU, dtype, storey)
+    kernels.full(*tensors(0, 1, 2, 3, 4, dtype), 0.5)
+    assert called[0] == name
+    assert kernels.used == {name}
+
+
+def test_an_unknown_storey_is_refused():
+    with pytest.raises(ScbenchError, match=r"engine\.kernels=fast: expected one of auto, reference"):
+        Kernels(CPU, torch.float32, "fast")

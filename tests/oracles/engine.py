@@ -1,0 +1,43 @@
+"""Runs the engine on a dialogue the way a family does, for comparison with the naive loop."""
+
+from dataclasses import replace
+
+import torch
+
+from scbench.engine.adapter import Adapter
+from scbench.engine.answer import Decoder
+from scbench.engine.session import Job, run_session
+from scbench.kernels.choose import Kernels
+from scbench.methods.generation.dense import Dense
+from scbench.modes import Mode, build_layout
+
+
+def decoder(model, chunk=16, storey="auto"):
+    return Decoder(Adapter(model), Kernels(model.device, model.dtype, storey), chunk)
+
+
+def job(dialogue, mode, limit, method=None, budget=None, history="gold", free=False, name=None):
+    limits = (limit,) * len(dialogue.opening)
+    layout = build_layout(Mode(mode), dialogue, limits, history)
+    if free:
+        layout = replace(layout, base=layout.context)
+    feedback = ()
+    if history == "generated" and mode == "multi_turn":
+        feedback = tuple(zip(dialogue.followup[1:], limits[1:], strict=True))
+    return Job(name or f"{mode}-{history}", layout, method or Dense(), budget, feedback)
+
+
+def run(engine, jobs, stop):
+    """Every job's turns by cell name; a failed job raises."""
+    done = {}
+    with torch.inference_mode():
+        for result in run_session(engine, jobs, stop, None, lambda *_: None):
+            assert result.failure is None, result.failure and result.failure.trace
+            done[result.job.cell] = result.turns
+    assert len(done) == len(jobs)
+    return done
+
+
+def answers(engine, dialogue, *args, **kwargs):
+    (turns,) = run(engine, [job(dialogue, *args, **kwargs)], dialogue.stop).values()
+    return [list(turn.answer.tokens) for turn in turns]

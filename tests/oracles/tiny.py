@@ -1,0 +1,76 @@
+"""Tiny random-weight models of many architectures, and random dialogues to ask them."""
+
+import copy
+import random
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    Glm4Config,
+    LlamaConfig,
+    MistralConfig,
+    Phi3Config,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
+)
+
+from scbench.prompts.dialogue import Dialogue
+
+VOCABULARY = 151
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.25,  # large enough that attention is sharp and every token matters
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_SLIDING = ["sliding_attention", "full_attention", "sliding_attention"]
+
+CONFIGS = {
+    "llama": lambda: LlamaConfig(**_COMMON),
+    "llama_mha": lambda: LlamaConfig(**{**_COMMON, "num_key_value_heads": 4}),
+    "llama_mqa": lambda: LlamaConfig(**{**_COMMON, "num_key_value_heads": 1}),
+    "qwen2": lambda: Qwen2Config(**_COMMON),
+    "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
+    "mistral": lambda: MistralConfig(**_COMMON, sliding_window=None),
+    "mistral_sliding": lambda: MistralConfig(**_COMMON, sliding_window=20),
+    "gemma3": lambda: Gemma3TextConfig(
+        **_COMMON, head_dim=16, sliding_window=16, layer_types=_SLIDING, tie_word_embeddings=False
+    ),
+    "glm4": lambda: Glm4Config(**_COMMON, head_dim=12),
+    "phi3": lambda: Phi3Config(**_COMMON),
+    "phi3_sliding": lambda: Phi3Config(**_COMMON, sliding_window=20),
+}
+
+
+def model(name: str, attention: str) -> PreTrainedModel:
+    """The same weights for every `attention` implementation."""
+    torch.manual_seed(0)
+    config = copy.deepcopy(CONFIGS[name]())
+    built = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    return built.eval()
+
+
+def dialogue(seed: int = 0, turns: int = 3, context: int = 61, vocabulary: int = VOCABULARY) -> Dialogue:
+    """Random tokens with pieces of different lengths; the first four of the context are template tokens."""
+    rng = random.Random(seed)
+
+    def some(low: int, high: int) -> tuple[int, ...]:
+        return tuple(rng.randrange(3, vocabulary) for _ in range(rng.randint(low, high)))
+
+    return Dialogue(
+        context=some(context, context),
+        opening=tuple(some(3, 9) for _ in range(turns)),
+        followup=tuple(some(3, 9) for _ in range(turns)),
+        gold=tuple(some(1, 6) for _ in range(turns)),
+        stop=frozenset({2}),
+        protected=((0, 4),),
+    )
