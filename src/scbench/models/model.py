@@ -1,0 +1,162 @@
+"""Models: where their files come from, what identifies them, and how they are loaded.
+
+`identity` needs no torch and reads little, since planning asks it for every model of a sweep.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scbench.errors import ScbenchError
+from scbench.models import embedded
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A causal language model.
+
+    `path` is a Hugging Face id, a local folder with safetensors, or `embedded:NAME` for a model that comes as
+    a Python package. `revision` pins a commit of a hub model. `window` overrides the model's own context
+    window. `dtype=auto` takes float32 on a CPU and the checkpoint's own format elsewhere.
+    """
+
+    path: str
+    revision: str | None = None
+    window: int | None = None
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ScbenchError(f"model.dtype={self.dtype}: expected one of {', '.join(DTYPES)}")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory with its tokenizer, its context window in tokens, and the commit it came from."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    window: int
+    commit: str
+
+    def text(self, tokens: tuple[int, ...]) -> str:
+        """Token ids as text, without special tokens."""
+        decoded: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return decoded
+
+
+def identity(config: ModelConfig) -> dict[str, str]:
+    """What distinguishes this model's numbers from another's; part of every cell's fingerprint.
+
+    Hub models are identified by id and revision (pin it: without one the id alone counts, and the commit is
+    recorded with each result). Raises ScbenchError if the model cannot exist.
+    """
+    if embedded.is_embedded(config.path):
+        return embedded.identity(config.path)
+    folder = Path(config.path)
+    if folder.is_dir():
+        return _folder_identity(folder)
+    if _is_local(config.path):
+        raise ScbenchError(f"model.path={config.path}: no such folder")
+    return {"hub": config.path, "revision": config.revision or "main"}
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """The model's tokenizer; raises ScbenchError naming what is missing."""
+    from transformers import AutoTokenizer
+
+    with _explained(config):
+        return AutoTokenizer.from_pretrained(
+            _source(config),
+            revision=config.revision,
+            trust_remote_code=config.trust_remote_code,
+            model_max_length=10**9,  # texts are counted here, the window is kept elsewhere: no warning about it
+        )
+
+
+def load(config: ModelConfig, device: torch.device) -> LoadedModel:
+    """Weights from safetensors on `device`, in evaluation mode, attention left to the engine."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    source = _source(config)
+    shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    with _explained(config):
+        dtype: Any = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
+        if config.dtype == "auto" and device.type == "cpu":
+            dtype = torch.float32
+        settings = AutoConfig.from_pretrained(source, **shared)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **shared)
+    model = model.to(device).eval().requires_grad_(False)
+    text = settings.get_text_config()
+    window = config.window or text.max_position_embeddings
+    commit = getattr(settings, "_commit_hash", None) or ""
+    return LoadedModel(model, load_tokenizer(config), int(window), commit)
+
+
+def _source(config: ModelConfig) -> str:
+    return str(embedded.ensure(config.path)) if embedded.is_embedded(config.path) else config.path
+
+
+def _is_local(path: str) -> bool:
+    """Hub ids look like `name` or `owner/name`; anything else can only be a path."""
+    return path.startswith((".", "/", "~")) or path.count("/") > 1
+
+
+class _explained:
+    """Turn the many ways in which a model can be missing or broken into one line that names it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.path = config.path
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, (OSError, ValueError, KeyError)):
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ScbenchError(
+                f"model.path={self.path}: cannot be loaded ({first}); give a folder with safetensors, or fetch the "
+                "model on a machine with network first"
+            ) from error
+
+
+def _folder_identity(folder: Path) -> dict[str, str]:
+    """Hashes of all small files, and of each safetensors file's bytes (cached by size and time)."""
+    small = sorted(p for p in folder.iterdir() if p.suffix in {".json", ".jinja", ".model", ".txt"})
+    text = hashlib.sha256()
+    for path in small:
+        text.update(path.name.encode() + b"\0" + path.read_bytes())
+    weights = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        weights.update(path.name.encode() + b"\0" + _content_hash(path).encode())
+    return {"files": text.hexdigest()[:16], "weights": weights.hexdigest()[:16]}
+
+
+def _content_hash(path: Path) -> str:
+    status = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
+    note = embedded.cache_folder() / "hashes" / f"{key}.json"
+    if note.exists():
+        return str(json.loads(note.read_text())["sha256"])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    note.parent.mkdir(parents=True, exist_ok=True)
+    partial = note.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps({"sha256": digest, "path": str(path)}))
+    partial.replace(note)
+    return digest
