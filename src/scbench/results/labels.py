@@ -1,0 +1,125 @@
+"""Names for the cells of a sweep: short, and different for different cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from scbench.config.cell import Cell, Choice
+
+Varying = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What tables call a cell.
+
+    A choice is its name, followed by those of its options that take several values under this name in the
+    sweep (`retr_kv length=4096`). `setting` is the rest of what differs between the cells of one mode
+    (engine, history, query, max_turns); usually empty. Generated data has its mark in `title`.
+    """
+
+    model: str
+    method: str
+    budget: str
+    task: str
+    title: str
+    mode: str
+    setting: str
+    generated: bool
+
+    @property
+    def row(self) -> str:
+        """The method with its budget, as a row of a table: `streaming_llm (25%)`."""
+        return f"{self.method} ({self.budget})" if self.budget else self.method
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The label as columns of a data frame."""
+        return {
+            "model": self.model,
+            "method": self.method,
+            "budget": self.budget,
+            "task": self.task,
+            "mode": self.mode,
+            "setting": self.setting,
+        }
+
+
+def labels(cells: Mapping[str, Cell]) -> dict[str, Label]:
+    """The label of every cell, by fingerprint, in the order of `cells`."""
+    models = _varying(cell.model for cell in cells.values())
+    methods = _varying(method for cell in cells.values() for method in cell.methods)
+    tasks = _varying(cell.task for cell in cells.values())
+    modes = _varying(cell.mode for cell in cells.values())
+    settings = _settings(cells)
+
+    def label(fingerprint: str, cell: Cell) -> Label:
+        generated = cell.task.options.get("data") is None
+        title = f"{cell.task.type.title} (gen)" if generated else cell.task.type.title
+        return Label(
+            model=_name(cell.model, models),
+            method=" + ".join(_name(method, methods) for method in cell.methods),
+            budget=budget_text(cell.budget),
+            task=_name(cell.task, tasks),
+            title=_name(cell.task, tasks, title),
+            mode=_name(cell.mode, modes),
+            setting=settings[fingerprint],
+            generated=generated,
+        )
+
+    return {fingerprint: label(fingerprint, cell) for fingerprint, cell in cells.items()}
+
+
+def budget_text(budget: int | float | str | None) -> str:
+    """A budget in its own unit: `512 tokens`, `25%`, `64MiB`, or nothing."""
+    match budget:
+        case None:
+            return ""
+        case float():
+            return f"{100 * budget:g}%"
+        case int():
+            return f"{budget} tokens"
+        case str():
+            return budget
+
+
+def _varying(choices: Iterable[Choice]) -> Varying:
+    """Per name, the options that have more than one value among the choices of this name."""
+    values: dict[str, dict[str, set[str]]] = {}
+    for choice in choices:
+        seen = values.setdefault(choice.name, {})
+        for key, value in choice.options.items():
+            seen.setdefault(key, set()).add(repr(value))
+    return {
+        name: tuple(key for key, different in options.items() if len(different) > 1) for name, options in values.items()
+    }
+
+
+def _name(choice: Choice, varying: Varying, name: str | None = None) -> str:
+    options = (f"{key}={choice.options[key]}" for key in varying[choice.name])
+    return " ".join((name or choice.name, *options))
+
+
+def _settings(cells: Mapping[str, Cell]) -> dict[str, str]:
+    """The settings of each cell that differ from those of another cell of its mode."""
+    engines = _varying(cell.engine for cell in cells.values())
+    parts = {
+        fingerprint: {
+            "engine": _name(cell.engine, engines),
+            "history": cell.history,
+            "query": cell.query,
+            "max_turns": str(cell.max_turns or "all"),
+        }
+        for fingerprint, cell in cells.items()
+    }
+    seen: dict[tuple[str, str], set[str]] = {}
+    for fingerprint, settings in parts.items():
+        for key, value in settings.items():
+            seen.setdefault((cells[fingerprint].mode.name, key), set()).add(value)
+    return {
+        fingerprint: ", ".join(
+            f"{key}={value}" for key, value in settings.items() if len(seen[cells[fingerprint].mode.name, key]) > 1
+        )
+        for fingerprint, settings in parts.items()
+    }

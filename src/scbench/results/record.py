@@ -1,0 +1,104 @@
+"""A record: what happened on one turn of one session in one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """How a turn ended. Everything but `ok` stays out of method means, and is counted."""
+
+    OK = "ok"
+    NOOP = "noop"  # the method had nothing to do (its budget covers the base)
+    TRUNCATED = "truncated"  # the context was cut to fit the model's window
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """Seconds spent in a stage.
+
+    `scope` says whose work it was: `shared` by all cells of the family, `batch` of `width` branches decoded
+    together, or the cell's `own`.
+    """
+
+    seconds: float
+    scope: str
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class KvBytes:
+    """Bytes of key-value cache at the start of this turn's answer, over all layers.
+
+    `dense` is what an untouched cache of the same tokens holds; `nominal` is `dense` times the method's
+    nominal ratio (a label only); `stored` is what is resident, metadata and indexes included; `touched` is
+    what one decoded token reads.
+    """
+
+    dense: int
+    nominal: int
+    stored: int
+    touched: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of `results/cells/<fingerprint>/<shard>.jsonl`.
+
+    `session` and `turn` are the key; `turns` is the session's number of turns, so that a reader can tell a
+    finished session. `prompt_visible` names the prompt that the cache had seen when it was compressed
+    (`context`, `context+q1`, or empty). `kept` is the number of trunk tokens kept per layer. Token ids are
+    present only with `run.save_ids=true`.
+    """
+
+    cell: str
+    session: str
+    turn: int
+    turns: int
+    outcome: Outcome
+    prediction: str = ""
+    gold: Any = None
+    detail: str = ""  # for failures: what went wrong, in one line
+    subtask: str | None = None
+    options: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    stopped: str = ""  # `stop` (a stop token) or `length`
+    prompt_visible: str = ""
+    kept: tuple[int, ...] = ()
+    kv_bytes: KvBytes | None = None
+    times: Mapping[str, StageTime] = field(default_factory=dict)
+    kernels: tuple[str, ...] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    prompt_ids: tuple[int, ...] | None = None
+    output_ids: tuple[int, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for one JSON line; absent token ids are left out."""
+        data = asdict(self)
+        for key in ("prompt_ids", "output_ids"):
+            if data[key] is None:
+                del data[key]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Record:
+        """The inverse of `to_dict`; raises `TypeError` or `ValueError` on data of another shape."""
+        values = dict(data)
+        values["outcome"] = Outcome(values["outcome"])
+        if values.get("kv_bytes") is not None:
+            values["kv_bytes"] = KvBytes(**values["kv_bytes"])
+        values["times"] = {name: StageTime(**value) for name, value in values.get("times", {}).items()}
+        for key in ("options", "documents", "kept", "kernels", "prompt_ids", "output_ids"):
+            if values.get(key) is not None:
+                values[key] = tuple(values[key])
+        if isinstance(values.get("gold"), list):
+            values["gold"] = tuple(values["gold"])
+        return cls(**values)

@@ -1,0 +1,42 @@
+"""Means, with the weights that every table of scbench uses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from scbench.results.record import Outcome
+
+WEIGHTS = (
+    "Turns weigh equally inside a session, sessions inside a task, tasks inside a mean over tasks. "
+    "Only turns with outcome `ok` enter a mean; the others are counted. "
+    "A mean that lacks one of its parts is n/a, never 0. Generated data (gen) and published data have "
+    "means of their own."
+)
+
+
+def counted(scores: pd.DataFrame) -> pd.DataFrame:
+    """The turns that enter method means: those whose outcome is `ok`."""
+    return scores[scores["outcome"] == Outcome.OK.value]
+
+
+def cell_means(turns: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Mean of `columns` per cell: over the turns of each session, then over sessions.
+
+    Index: cell. A cell without turns has no row; a missing value in one turn makes its cell's mean NaN.
+    """
+    sessions = turns.groupby(["cell", "session"])[list(columns)].mean(skipna=False)
+    return sessions.groupby("cell").mean(skipna=False)
+
+
+def turn_means(turns: pd.DataFrame, column: str) -> pd.Series[float]:
+    """Mean of `column` per cell and turn, over sessions. Index: (cell, turn)."""
+    return turns.groupby(["cell", "turn"])[column].mean(skipna=False)
+
+
+def mean_of_tasks(means: Iterable[float]) -> float:
+    """Mean over tasks, each the same weight; NaN if there is none or one of them is NaN."""
+    values = list(means)
+    return math.fsum(values) / len(values) if values else math.nan

@@ -1,0 +1,123 @@
+"""A sweep's scores, aggregated once for all its tables, figures and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scbench.results.frames import KEY, Scored, read_scored
+from scbench.results.labels import Label, labels
+from scbench.results.record import Outcome
+from scbench.results.statistics import cell_means, counted, turn_means
+from scbench.results.sweep import Sweep, read_sweep
+
+Row = tuple[str, str, str]
+Means = dict[Hashable, dict[Hashable, Any]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means and counts by cell; a mean that is not there, or lacks a part, is NaN."""
+
+    sweep: Sweep
+    scored: Scored
+
+    @cached_property
+    def labels(self) -> Mapping[str, Label]:
+        """The label of every cell, by fingerprint, in the sweep's order."""
+        return labels(self.sweep.cells)
+
+    @cached_property
+    def modes(self) -> tuple[str, ...]:
+        """The modes of the sweep, in its order."""
+        return tuple(dict.fromkeys(label.mode for label in self.labels.values()))
+
+    def rows(self, mode: str) -> dict[Row, dict[str, str]]:
+        """The cells of a mode: by model, method with budget, and setting; then by the task's title."""
+        rows: dict[Row, dict[str, str]] = {}
+        for fingerprint, label in self.labels.items():
+            if label.mode == mode:
+                rows.setdefault((label.model, label.row, label.setting), {})[label.title] = fingerprint
+        return rows
+
+    def titles(self, mode: str) -> dict[str, bool]:
+        """The titles of a mode's tasks, each with whether its data are generated."""
+        return {label.title: label.generated for label in self.labels.values() if label.mode == mode}
+
+    def mean(self, fingerprint: str | None, column: str) -> float:
+        """A cell's mean: `strict` and `ref` in %, `kv_stored` in MiB, `kv_share` in % of dense."""
+        return _at(self._means, fingerprint, column)
+
+    def turn(self, fingerprint: str, turn: int) -> float:
+        """A cell's mean strict score at a turn (from 0), in %."""
+        return self._turn_means.get((fingerprint, turn), nan)
+
+    @property
+    def turns(self) -> list[int]:
+        """The turns that have a mean somewhere in the sweep, from 0."""
+        return sorted(self._counted["turn"].unique().tolist())
+
+    @property
+    def stages(self) -> list[str]:
+        """The columns of the costs: `<stage>_<scope>_s`, and `<stage>_batch_width`."""
+        return [str(name) for name in self.scored.costs.columns if name not in KEY]
+
+    def cost(self, fingerprint: str, stage: str) -> float:
+        """A cell's mean over turns and sessions of one of `stages`."""
+        return _at(self._costs, fingerprint, stage)
+
+    def count(self, fingerprint: str, outcome: Outcome) -> int:
+        """How many of a cell's turns had this outcome."""
+        return self._outcomes.get((fingerprint, outcome.value), 0)
+
+    def sessions(self, fingerprint: str) -> int:
+        """How many of the sweep's sessions a cell has records of."""
+        return self._sessions.get(fingerprint, 0)
+
+    @cached_property
+    def _counted(self) -> pd.DataFrame:
+        turns = counted(self.scored.scores)
+        return turns.assign(
+            strict=100 * turns["strict"],
+            ref=100 * turns["ref"],
+            kv_stored=turns["kv_stored"] / 2**20,
+            kv_share=100 * turns["kv_stored"] / turns["kv_dense"],
+        )
+
+    @cached_property
+    def _means(self) -> Means:
+        means = cell_means(self._counted, ("strict", "ref", "kv_stored", "kv_share"))
+        return means.to_dict("index")
+
+    @cached_property
+    def _turn_means(self) -> dict[Hashable, float]:
+        return turn_means(self._counted, "strict").to_dict()
+
+    @cached_property
+    def _costs(self) -> Means:
+        costs = self._counted[list(KEY)].merge(self.scored.costs, on=list(KEY))
+        return cell_means(costs, self.stages).to_dict("index")
+
+    @cached_property
+    def _outcomes(self) -> dict[Hashable, int]:
+        return self.scored.scores.groupby(["cell", "outcome"]).size().to_dict()
+
+    @cached_property
+    def _sessions(self) -> dict[Hashable, int]:
+        return self.scored.scores.groupby("cell")["session"].nunique().to_dict()
+
+
+def read_summary(manifest_path: Path) -> Summary:
+    """The summary of a sweep that has been scored; raises `ScbenchError` if it has not."""
+    sweep = read_sweep(manifest_path)
+    return Summary(sweep, read_scored(sweep.folder))
+
+
+def _at(means: Means, row: str | None, column: str) -> float:
+    return float(means.get(row, {}).get(column, nan))

@@ -1,0 +1,145 @@
+import csv
+import dataclasses
+import io
+import math
+
+import pytest
+
+from scbench.results.record import Outcome, StageTime
+from scbench.results.scores import score_sweep
+from scbench.results.summary import read_summary
+from scbench.results.table import Column, Table, to_csv, to_markdown
+from scbench.results.tables import cells_table, costs_table, scores_table, tables_sweep, turns_table
+from sweep_builder import MIB, answers, cell, write_sweep
+
+CELLS = {
+    "a1": cell(),
+    "a2": cell(task="en_qa"),
+    "b1": cell("streaming_llm", budget=0.25),
+    "b2": cell("streaming_llm", task="en_qa", budget=0.25),
+}
+RECORDS = [
+    answers("a1", "s0", [True, True], stored=8 * MIB),
+    answers("a1", "s1", [True, False], stored=8 * MIB),
+    answers("a2", "s0", [True, True], stored=8 * MIB),
+    answers("a2", "s1", [True, True], stored=8 * MIB),
+    answers("b1", "s0", [False, False], stored=2 * MIB),
+    answers("b1", "s1", [False, True], stored=4 * MIB),
+    answers("b2", "s0", [True], outcome=Outcome.NOOP),
+    answers("b2", "s1", [True], outcome=Outcome.OOM),
+]
+
+
+def summary(root, records=RECORDS, cells=CELLS, **more):
+    manifest = write_sweep(root, cells, records, **more)
+    score_sweep(manifest)
+    return read_summary(manifest)
+
+
+def rows(table):
+    """A table's rows as dictionaries of what people read."""
+    return [dict(zip((c.name for c in table.columns), texts, strict=True)) for texts in table.texts()]
+
+
+def test_method_by_task_with_strict_and_ref_side_by_side(tmp_path):
+    table = scores_table(summary(tmp_path), "multi_turn")
+    dense, streaming = rows(table)
+    assert list(dense) == [
+        "method",
+        *(f"{name} {kind}" for name in ("Retr.KV (gen)", "En.QA (gen)", "mean (gen)") for kind in ("strict", "ref")),
+    ]
+    assert (dense["method"], dense["Retr.KV (gen) strict"], dense["mean (gen) strict"]) == ("dense", "75.0", "87.5")
+    assert (streaming["method"], streaming["Retr.KV (gen) strict"]) == ("streaming_llm (25%)", "25.0")
+
+
+def test_noop_and_failed_turns_are_counted_and_never_a_zero(tmp_path):
+    made = summary(tmp_path)
+    streaming = rows(scores_table(made, "multi_turn"))[1]
+    assert streaming["En.QA (gen) strict"] == streaming["mean (gen) strict"] == "n/a"
+    row = rows(cells_table(made))[3]
+    assert (row["ok"], row["noop"], row["oom"], row["strict"], row["KV MiB"]) == ("0", "1", "1", "n/a", "n/a")
+
+
+def test_generated_and_published_data_are_never_averaged(tmp_path):
+    cells = {
+        "g1": cell(),
+        "g2": cell(task="en_qa"),
+        "p1": cell(task="math_find", task_options={"data": "mf.jsonl"}),
+    }
+    records = [answers(name, f"s{i}", [name != "p1"]) for name in cells for i in (0, 1)]
+    (row,) = rows(scores_table(summary(tmp_path, records, cells), "multi_turn"))
+    assert row["mean (gen) strict"] == "100.0"
+    assert row["Math.Find strict"] == "0.0"
+    assert "mean strict" not in row  # one published task has no mean of its own
+
+
+def test_turn_columns(tmp_path):
+    table = rows(turns_table(summary(tmp_path), "multi_turn"))
+    assert [(r["method"], r["task"], r["turn 1"], r["turn 2"]) for r in table] == [
+        ("dense", "Retr.KV (gen)", "100.0", "50.0"),
+        ("dense", "En.QA (gen)", "100.0", "100.0"),
+        ("streaming_llm (25%)", "Retr.KV (gen)", "0.0", "50.0"),
+        ("streaming_llm (25%)", "En.QA (gen)", "n/a", "n/a"),
+    ]
+
+
+def test_bytes_and_their_share_of_dense(tmp_path):
+    first, _, third, _ = rows(cells_table(summary(tmp_path)))
+    assert (first["KV MiB"], first["KV %"]) == ("8.00", "100.0")
+    assert (third["KV MiB"], third["KV %"], third["sessions"]) == ("3.00", "37.5", "2")
+
+
+def test_costs_say_their_scope(tmp_path):
+    first = rows(costs_table(summary(tmp_path)))[0]
+    assert (first["prefill s (shared)"], first["decode s (batch)"], first["decode width (batch)"]) == (
+        "2.000",
+        "0.500",
+        "2.000",
+    )
+
+
+def test_a_failed_cell_is_a_row_with_its_note(tmp_path):
+    made = summary(tmp_path, RECORDS[:6], failed={"b2": "data file x.jsonl, row 3: no context"})
+    last = rows(cells_table(made))[-1]
+    assert (last["strict"], last["note"], last["sessions"]) == ("n/a", "failed", "0")
+    assert rows(scores_table(made, "multi_turn"))[1]["mean (gen) strict"] == "n/a"
+
+
+def test_columns_that_tell_nothing_apart_are_left_out(tmp_path):
+    one = summary(tmp_path / "one")
+    assert "model" not in rows(cells_table(one))[0]
+    two = summary(tmp_path / "two", RECORDS[:2], {"a1": cell(), "a3": cell(model="other")})
+    assert [row["model"] for row in rows(cells_table(two))] == ["tiny", "other"]
+
+
+def test_timings_change_no_file_but_the_costs(tmp_path):
+    slow = [
+        [dataclasses.replace(r, times={"prefill": StageTime(9.0, "shared")}) for r in session]
+        for session in reversed(RECORDS)
+    ]
+    files = []
+    for name, records in (("calm", RECORDS), ("slow", slow)):
+        paths = tables_sweep(summary(tmp_path / name, records).sweep.folder / "manifest.json")
+        files.append({path.name: path.read_bytes() for path in paths})
+    calm, other = files
+    assert sorted(calm) == sorted(
+        f"{name}.{kind}"
+        for name in ("scores_multi_turn", "turns_multi_turn", "cells", "costs", "failures")
+        for kind in ("csv", "md")
+    )
+    assert {name for name in calm if calm[name] != other[name]} == {"costs.csv", "costs.md"}
+
+
+@pytest.mark.parametrize("value", ["a|b", "<b>", "two\nlines", "a\\|b"])
+def test_markdown_stays_a_table(value):
+    table = Table("t", "T", "note", (Column("x"), Column("y", 1)), ((value, 0.25), ("plain", math.nan)))
+    lines = to_markdown(table).splitlines()
+    assert lines[4:6] == ["| x | y |", "| --- | ---: |"]
+    assert lines[7] == "| plain | n/a |"
+    assert lines[6].replace("\\\\", "").replace("\\|", "").count("|") == 3
+    assert "<" not in lines[6]
+
+
+def test_csv_has_more_digits_and_the_same_rows():
+    table = Table("t", "T", "note", (Column("x"), Column("y", 1)), (("a,\nb", 1 / 3), ("c", math.nan)))
+    assert list(csv.reader(io.StringIO(to_csv(table)))) == [["x", "y"], ["a,\nb", "0.333333"], ["c", "n/a"]]
