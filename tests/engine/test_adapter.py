@@ -1,0 +1,110 @@
+"""The seam to transformers: what it sees of a model, and which models it refuses, by name and reason."""
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    DeepseekV3Config,
+    Gemma2Config,
+    GptOssConfig,
+    LlamaConfig,
+    Mamba2Config,
+    Phi3Config,
+)
+
+from oracles import tiny
+from scbench.engine.adapter import Adapter
+from scbench.errors import ScbenchError
+
+SMALL = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+}
+
+
+def build(config):
+    return AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "windows", "kv_heads", "head_dim"),
+    [
+        ("llama", (None, None, None), 2, 12),
+        ("llama_mqa", (None, None, None), 1, 12),
+        ("mistral_sliding", (20, 20, 20), 2, 12),
+        ("gemma3", (16, None, 16), 2, 16),
+        ("qwen3", (None, None, None), 2, 16),
+    ],
+)
+def test_the_probe_sees_windows_and_sizes(name, windows, kv_heads, head_dim):
+    shape = Adapter(tiny.model(name, "eager")).shape
+    assert (shape.windows, shape.kv_heads, shape.head_dim) == (windows, kv_heads, head_dim)
+    assert shape.token_bytes == 2 * kv_heads * head_dim * 4
+
+
+STATE_SPACE = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_heads": 4,
+    "head_dim": 16,
+    "n_groups": 1,
+}
+LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
+LONG |= {"original_max_position_embeddings": 64}
+DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (lambda: Gemma2Config(**SMALL, head_dim=8), "soft-capped scores"),
+        (lambda: GptOssConfig(**SMALL, head_dim=8, num_local_experts=2, num_experts_per_tok=1), "attention sinks"),
+        (lambda: Mamba2Config(**STATE_SPACE), "layers 0, 1 do not attend over keys"),
+        (lambda: LlamaConfig(**SMALL, rope_parameters=DYNAMIC), r"RoPE factors move .*\(dynamic\)"),
+        (lambda: Phi3Config(**SMALL, rope_parameters=LONG), r"RoPE factors move .*\(longrope\)"),
+        (
+            lambda: DeepseekV3Config(
+                **{**SMALL, "num_key_value_heads": 4},
+                kv_lora_rank=8, q_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=8, v_head_dim=6,
+                n_routed_experts=2, n_group=1, topk_group=1, num_experts_per_tok=1, moe_intermediate_size=8,
+                first_k_dense_replace=2,
+            ),
+            "different sizes",
+        ),
+    ],
+    ids=["softcap", "sinks", "mamba2", "dynamic_rope", "longrope", "latent"],
+)  # fmt: skip
+def test_unsupported_models_are_refused_with_the_reason(config, reason):
+    model = build(config())
+    model.config.name_or_path = "some/model"
+    with pytest.raises(ScbenchError, match=rf"model some/model cannot run on engine=own: .*{reason}"):
+        Adapter(model)
+
+
+def test_a_call_outside_the_engine_is_an_error_not_a_wrong_answer():
+    model = tiny.model("llama", "eager")
+    Adapter(model)
+    with pytest.raises(RuntimeError, match="called outside the engine"):
+        model(input_ids=torch.tensor([[1, 2]]))
+
+
+def test_only_one_row_of_logits_is_computed():
+    """A prefill must not spend memory on logits that nobody reads."""
+    model = tiny.model("llama", "eager")
+    adapter = Adapter(model)
+    seen = []
+    model.lm_head.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    ids = torch.arange(10)[None]
+
+    def attend(layer, q, k, v, scale):
+        return q.transpose(1, 2)
+
+    assert adapter.forward(ids, ids, attend).shape == (1, tiny.VOCABULARY)
+    assert seen == [(1, 1, tiny.VOCABULARY)]
