@@ -1,0 +1,1 @@
+"""Configuration: from Hydra overrides to typed, frozen cells."""

@@ -1,0 +1,228 @@
+"""From overrides to cells: parse them, compose every axis choice once, and take the product.
+
+An experiment (`conf/experiment/<name>.yaml`) is a named list of overrides, its `sweep:` mapping; an override on the
+command line replaces the experiment's for the same key. `axis.option=v` applies to every choice of the axis,
+`axis.<choice>.<option>=v` to that choice alone, where it wins over the former.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from scbench.config.cell import Cell, Choice, Entry, RunConfig, SharedConfig, typed, typed_choice
+from scbench.config.files import AXES
+from scbench.config.grammar import Assignment, parse
+from scbench.config.tree import ConfTree, open_tree
+from scbench.errors import ScbenchError
+from scbench.nearest import hint, nearest
+
+WHOLE_SWEEP = ("results", "run.save_ids", "run.retry")  # settings that do not belong to a cell
+SHARED = ("budget", "history", "query", "max_turns", *WHOLE_SWEEP)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The cells in the order of the axes, how to run them all, and the number of calls to Hydra."""
+
+    cells: tuple[Cell, ...]
+    run: RunConfig
+    composes: int
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Overrides as given, parsed: the experiment's name, and one assignment per key."""
+
+    experiment: str | None
+    assignments: Mapping[str, Assignment]
+
+
+def compose(overrides: Sequence[str], conf: Path) -> Composition:
+    """Compose `overrides` over the configuration folder `conf`; raises `ScbenchError`, one line, on any mistake."""
+    with open_tree(conf) as tree:
+        line = read(overrides, tree)
+        layers = (_experiment(tree, line.experiment), line.assignments)
+        for assignment in (item for layer in layers for item in layer.values()):
+            _check_key(assignment)
+        axes = [_axis(tree, axis, layers) for axis in AXES]
+        shared, run = _settings(tree, {**layers[0], **layers[1]})
+        return Composition(tuple(_cells(axes, shared)), run, tree.composes)
+
+
+def read(overrides: Sequence[str], tree: ConfTree) -> CommandLine:
+    """Parse the overrides; a key that is given twice is an error."""
+    assignments: dict[str, Assignment] = {}
+    for assignment in (parse(text, tree.loader) for text in overrides):
+        if assignment.key in assignments:
+            raise ScbenchError(f"{assignment.origin}: '{assignment.key}' is given twice")
+        assignments[assignment.key] = assignment
+    chosen = assignments.pop("experiment", None)
+    if chosen is None:
+        return CommandLine(None, assignments)
+    name = _single(chosen)
+    if name is not None and not isinstance(name, str):
+        raise ScbenchError(f"{chosen.origin}: an experiment is chosen by its name")
+    return CommandLine(name, assignments)
+
+
+def results_folder(tree: ConfTree, line: CommandLine) -> Path:
+    """The folder that all results go to."""
+    given = {**_experiment(tree, line.experiment), **line.assignments}
+    return Path(str(_single(given["results"]) if "results" in given else tree.root[1]["results"]))
+
+
+def _single(assignment: Assignment) -> Any:
+    if len(assignment.values) > 1:
+        raise ScbenchError(f"{assignment.origin}: '{assignment.key}' takes one value, it cannot be swept")
+    return assignment.values[0]
+
+
+def _experiment(tree: ConfTree, name: str | None) -> Mapping[str, Assignment]:
+    """The experiment's overrides, by key."""
+    if name is None:
+        return {}
+    node = tree.node("experiment", name, f"experiment={name}")
+    file = f"conf/experiment/{name}.yaml"
+    sweep = node.get("sweep")
+    if set(node) != {"sweep"} or not isinstance(sweep, Mapping):
+        raise ScbenchError(f"{file} must hold '# @package _global_' and one mapping, 'sweep:', of overrides")
+    assignments = {}
+    for key, value in sweep.items():
+        if isinstance(value, list | Mapping):
+            raise ScbenchError(f"{file}: sweep.{key} must be a text or a number; write a sweep as 'a,b,c'")
+        text = f"{key}={'null' if value is None else value}"
+        assignments[str(key)] = parse(text, tree.loader, f"{file}: '{text}'")
+    return assignments
+
+
+def _check_key(assignment: Assignment) -> None:
+    """Refuse a key that is no axis, no option of an axis and no setting."""
+    head, _, rest = assignment.key.partition(".")
+    if assignment.key in SHARED or (head in AXES and (rest or "." not in assignment.key)):
+        return
+    axis = nearest(head, AXES) if rest else None
+    suggestion = f"did you mean '{axis}.{rest}'?" if axis else hint(assignment.key, (*AXES, *SHARED, "experiment"))
+    raise ScbenchError(f"{assignment.origin}: there is no '{assignment.key}'; {suggestion}")
+
+
+def _axis(tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]]) -> tuple[Choice, ...]:
+    """Every configured choice of an axis: its names, times the values of its swept options."""
+    chosen = next((layer[axis] for layer in reversed(layers) if axis in layer), None)
+    names = chosen.values if chosen else (tree.root[0][axis],)
+    origin = chosen.origin if chosen else "conf/config.yaml"
+    nodes = {str(name): tree.node(axis, str(name), origin) for name in names}
+    options = [_options(tree, axis, nodes, layer, strict=layer is layers[-1]) for layer in layers]
+    return tuple(
+        choice
+        for name, node in nodes.items()
+        for choice in _variants(axis, name, node, [item for layer in options for item in layer[name]])
+    )
+
+
+def _options(
+    tree: ConfTree, axis: str, nodes: Mapping[str, Mapping[str, Any]], layer: Mapping[str, Assignment], strict: bool
+) -> dict[str, list[Assignment]]:
+    """Per choice, the assignments to its options, the more specific ones last.
+
+    `strict` refuses an option of a choice that is not selected; an experiment's are passed over, since the
+    command line may have replaced its choices.
+    """
+    general: list[Assignment] = []
+    special: dict[str, list[Assignment]] = {name: [] for name in nodes}
+    for key, assignment in layer.items():
+        head, _, rest = key.partition(".")
+        if head != axis or not rest:
+            continue
+        name, _, option = rest.partition(".")
+        if option and name in nodes:
+            special[name].append(replace(assignment, key=option))
+        elif option and name in tree.choices(axis):
+            if strict:
+                raise ScbenchError(f"{assignment.origin}: {axis} '{name}' is not selected; {axis}={','.join(nodes)}")
+        elif option:
+            known = {*tree.choices(axis), *(key for node in nodes.values() for key in node)}
+            raise ScbenchError(f"{assignment.origin}: there is no {axis} '{name}'; {hint(name, known)}")
+        else:
+            general.append(_everywhere(tree, axis, rest, nodes, assignment))
+    return {name: [*general, *special[name]] for name in nodes}
+
+
+def _everywhere(
+    tree: ConfTree, axis: str, option: str, nodes: Mapping[str, Mapping[str, Any]], assignment: Assignment
+) -> Assignment:
+    """The assignment of an option that every selected choice must have; a mistake names the choices that have it."""
+    lacking = next((name for name, node in nodes.items() if option not in node), None)
+    if lacking is None:
+        return replace(assignment, key=option)
+    everything = {name: tree.node(axis, name, assignment.origin) for name in tree.choices(axis)}
+    owners = [name for name, node in everything.items() if option in node]
+    where = f"{assignment.origin}: {axis} '{lacking}' has no option '{option}'"
+    if not owners:
+        raise ScbenchError(f"{where}; {hint(option, {key for node in everything.values() for key in node})}")
+    selected = [name for name in owners if name in nodes]
+    if selected:
+        raise ScbenchError(f"{where}; write {' '.join(f'{axis}.{name}.{option}=…' for name in selected)}")
+    raise ScbenchError(f"{where}, only {', '.join(owners)}, which is not selected ({axis}={','.join(nodes)})")
+
+
+def _variants(axis: str, name: str, node: Mapping[str, Any], assignments: Sequence[Assignment]) -> Iterator[Choice]:
+    last = {assignment.key: assignment for assignment in assignments}
+    for values in product(*(assignment.values for assignment in last.values())):
+        entries = [Entry(item.key, value, item.origin) for item, value in zip(last.values(), values, strict=True)]
+        yield typed_choice(axis, name, node, entries)
+
+
+def _settings(tree: ConfTree, given: Mapping[str, Assignment]) -> tuple[list[SharedConfig], RunConfig]:
+    """The settings of no axis: one SharedConfig per combination of swept values, and how to run."""
+    file = str(tree.folder / "config.yaml")
+    base = dict(tree.root[1])
+    run = [Entry(key, value, file) for key, value in base.pop("run", {}).items()]
+    shared = [Entry(key, value, file) for key, value in base.items()]
+    swept = []
+    for assignment in (given[key] for key in SHARED if key in given):
+        head, _, option = assignment.key.partition(".")
+        if head == "run":
+            run.append(Entry(option, _single(assignment), assignment.origin))
+        else:
+            swept.append(assignment)
+    if "results" in given:
+        _single(given["results"])
+    combinations = [_combination(shared, swept, values) for values in product(*(item.values for item in swept))]
+    return combinations, RunConfig(**typed(RunConfig, run, "run"))
+
+
+def _combination(base: Sequence[Entry], swept: Sequence[Assignment], values: Sequence[Any]) -> SharedConfig:
+    entries = [Entry(item.key, value, item.origin) for item, value in zip(swept, values, strict=True)]
+    options = typed(SharedConfig, [*base, *entries], "config")
+    try:
+        return SharedConfig(**options)
+    except ScbenchError as error:
+        origins = " ".join(item.origin for item in swept) or "conf/config.yaml"
+        raise ScbenchError(f"{origins}: {error}") from error
+
+
+def _cells(axes: Sequence[tuple[Choice, ...]], shared: Sequence[SharedConfig]) -> Iterator[Cell]:
+    for model, method, task, mode, engine in product(*axes):
+        for config in shared:
+            yield Cell(
+                model=model,
+                methods=(method,),
+                task=task,
+                mode=mode,
+                engine=engine,
+                budget=config.budget,
+                history=config.history,
+                query=_query(config.query, mode),
+                max_turns=None if config.max_turns == "all" else config.max_turns,
+            )
+
+
+def _query(query: str, mode: Choice) -> str:
+    """`auto` is what the mode can know: multi-turn compresses after the first question, multi-request before any."""
+    if query != "auto":
+        return query
+    return "aware" if mode.options["kind"] == "multi_turn" else "free"

@@ -1,0 +1,104 @@
+"""Canonical cells and the names of things: fingerprints of cells, ids of families and sources.
+
+Pure functions; what must be read from files comes in as hashes (`scbench.grid.hashes`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+from scbench.config.cell import Cell, Choice
+from scbench.errors import ScbenchError
+
+GENERATED_ONLY = frozenset({"length", "seed", "turns"})  # options of a task without effect on published data
+
+
+def canonical(cell: Cell) -> Cell:
+    """The cell with every setting that has no effect in it at its neutral value, so that equal cells merge.
+
+    The budget is None if no method uses it; only the turns of one conversation have a history; what is in the cache
+    when a method acts matters to methods that act on it; published data has its own length and turns.
+    """
+    budget = cell.budget if any(method.type.uses_budget for method in cell.methods) else None
+    history = cell.history if cell.mode.options["kind"] == "multi_turn" else "gold"
+    return replace(cell, budget=budget, history=history, query=_canonical_query(cell), task=_canonical_task(cell.task))
+
+
+def _canonical_query(cell: Cell) -> str:
+    """The mode's own, unless a method compresses and would do it otherwise.
+
+    In multi-turn mode the question is part of the base; in multi-request mode only a method that observes queries
+    can tell whether one was there.
+    """
+    compress = any("compression" in method.type.stages for method in cell.methods)
+    if cell.mode.options["kind"] == "multi_turn":
+        return cell.query if compress else "aware"
+    return cell.query if any(method.type.observes for method in cell.methods) else "free"
+
+
+def _canonical_task(task: Choice) -> Choice:
+    if task.options.get("data") is None:
+        return task
+    neutral = {field.name: field.default for field in fields(task.type) if field.name in GENERATED_ONLY}
+    return replace(task, options={**task.options, **neutral})
+
+
+def fingerprint(cell: Cell, hashes: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that name everything that can change the numbers of a canonical cell.
+
+    More sessions extend a cell, so `task.limit` is left out; of `task.data` only the content counts, which is in the
+    hashes; and the engine says in NOT_HASHED which of its options change no number.
+    """
+    data = cell.to_dict()
+    data["task"]["options"] = _without(cell.task, ("limit", "data"))
+    data["engine"]["options"] = _without(cell.engine, cell.engine.type.NOT_HASHED)
+    return digest({"cell": data, "hashes": hashes}, 16)
+
+
+def _without(choice: Choice, options: Iterable[str]) -> dict[str, Any]:
+    left_out = set(options)
+    return {key: value for key, value in choice.options.items() if key not in left_out}
+
+
+def named(cells: Iterable[tuple[Cell, Mapping[str, Any]]]) -> dict[str, Cell]:
+    """Canonical cells (with their hashes) by fingerprint, in their order, equal ones once.
+
+    Raises `ScbenchError` if two cells differ in nothing that could change a number.
+    """
+    by_name: dict[str, Cell] = {}
+    for cell, hashes in cells:
+        name = fingerprint(cell, hashes)
+        if by_name.setdefault(name, cell) != cell:
+            raise ScbenchError(
+                f"two cells of {cell.method_name} on {cell.task.name} differ only in options that change no number "
+                "(task.limit, a copy of task.data, or of the engine): give each one value"
+            )
+    return by_name
+
+
+def source_id(cell: Cell, hashes: Mapping[str, Any]) -> str:
+    """12 hexadecimal digits that name the sessions a cell reads; `hashes` are those of its sessions."""
+    return digest({"task": cell.task.to_dict(), "hashes": hashes}, 12)
+
+
+def family_id(cell: Cell) -> str:
+    """12 hexadecimal digits of what a family shares: model, engine, sessions, history, prefill; not method or mode."""
+    shared = {
+        "model": cell.model.to_dict(),
+        "engine": cell.engine.to_dict(),
+        "task": cell.task.to_dict(),
+        "history": cell.history,
+        "max_turns": cell.max_turns,
+        "prefill": [method.type.family_key for method in cell.methods],
+    }
+    return digest(shared, 12)
+
+
+def digest(data: Any, digits: int) -> str:
+    """The first hexadecimal digits of the SHA-256 of plain data in canonical JSON."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,0 +1,128 @@
+"""The manifest: a planned sweep with its families and sources, as one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from scbench.config.cell import Cell, Choice, RunConfig
+from scbench.errors import ScbenchError
+from scbench.results.files import write_json_atomic
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one file of sessions is made from: a configured task, and the model whose tokenizer counts its tokens."""
+
+    id: str
+    task: Choice
+    model: Choice
+
+
+@dataclass(frozen=True)
+class Family:
+    """Cells that share one prefill: the unit of execution. `cells` are fingerprints, `source` is a Source's id.
+
+    `resources` is what the run is expected to need: `mem_mb`, and `runtime` in minutes.
+    """
+
+    id: str
+    source: str
+    cells: tuple[str, ...]
+    resources: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A planned sweep: everything that its jobs need to know, so that no job composes anything again.
+
+    `root` is the results folder, `cells` and `hashes` are by fingerprint, `inputs` is the hash of what the plan
+    was made from. Paths below `root` are the business of this class alone.
+    """
+
+    root: Path
+    sweep: str
+    overrides: tuple[str, ...]
+    inputs: str
+    run: RunConfig
+    cells: Mapping[str, Cell]
+    hashes: Mapping[str, Mapping[str, Any]]
+    families: tuple[Family, ...]
+    sources: Mapping[str, Source]
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's own folder: manifest, stamps, scores, tables, report."""
+        return self.root / self.sweep
+
+    @property
+    def path(self) -> Path:
+        """Where the manifest lies."""
+        return self.folder / "manifest.json"
+
+    def sessions(self, source: str) -> Path:
+        """The file of a source's sessions."""
+        return self.root / "sessions" / f"{source}.jsonl"
+
+    def stamp(self, family: str) -> Path:
+        """The file that says that a family has run, and with which outcomes."""
+        return self.folder / "stamps" / f"{family}.json"
+
+    def family(self, name: str) -> Family:
+        """The family of that id; raises `ScbenchError` if there is none."""
+        for family in self.families:
+            if family.id == name:
+                return family
+        raise ScbenchError(f"{self.path} has no family {name}; known: {', '.join(f.id for f in self.families)}")
+
+    def write(self) -> None:
+        """Write the file in one step: a reader sees the old manifest or the new one."""
+        write_json_atomic(self.path, self.to_dict())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a manifest from `<results>/<sweep>/manifest.json`; raises `ScbenchError` if it cannot be read."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls.from_dict(data, path.parent.parent)
+        except OSError as error:
+            raise ScbenchError(f"{path} cannot be read ({error.strerror}); `scbench sweep` writes it") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise ScbenchError(f"{path} is no manifest of this version; delete it and plan again") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without the place where it lies."""
+        return {
+            "sweep": self.sweep,
+            "overrides": list(self.overrides),
+            "inputs_hash": self.inputs,
+            "run": asdict(self.run),
+            "cells": {name: cell.to_dict() for name, cell in self.cells.items()},
+            "hashes": self.hashes,
+            "families": [asdict(family) for family in self.families],
+            "sources": {
+                name: {"id": name, "task": source.task.to_dict(), "model": source.model.to_dict()}
+                for name, source in self.sources.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], root: Path) -> Self:
+        """The inverse of `to_dict`; `root` is the results folder."""
+        return cls(
+            root=root,
+            sweep=data["sweep"],
+            overrides=tuple(data["overrides"]),
+            inputs=data["inputs_hash"],
+            run=RunConfig(**data["run"]),
+            cells={name: Cell.from_dict(cell) for name, cell in data["cells"].items()},
+            hashes=data["hashes"],
+            families=tuple(Family(**{**item, "cells": tuple(item["cells"])}) for item in data["families"]),
+            sources={
+                name: Source(name, Choice(**item["task"]), Choice(**item["model"]))
+                for name, item in data["sources"].items()
+            },
+        )

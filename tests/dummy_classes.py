@@ -1,0 +1,63 @@
+"""Small stand-ins for the classes that a configuration names, so that planning is tested without torch."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scbench.errors import ScbenchError
+
+
+@dataclass(frozen=True)
+class Dense:
+    uses_budget: ClassVar[bool] = False
+    family_key: ClassVar[str] = "dense"
+    stages: ClassVar[tuple[str, ...]] = ()
+    observes: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Streaming:
+    uses_budget: ClassVar[bool] = True
+    family_key: ClassVar[str] = "dense"
+    stages: ClassVar[tuple[str, ...]] = ("compression",)
+    observes: ClassVar[bool] = False
+
+    sinks: int = 4
+    window: int = 64
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ScbenchError(f"window={self.window}: expected at least 1")
+
+
+@dataclass(frozen=True)
+class Sparse:
+    uses_budget: ClassVar[bool] = False
+    family_key: ClassVar[str] = "sparse"
+    stages: ClassVar[tuple[str, ...]] = ("generation",)
+    observes: ClassVar[bool] = True
+
+    pattern: str = "a"
+    layers: tuple[int, ...] = (0, 1)
+
+
+@dataclass(frozen=True)
+class Task:
+    length: int = 1024
+    limit: int | None = 2
+    seed: int = 0
+    turns: int = 5
+    max_new_tokens: int = 8
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class Mode:
+    kind: str
+
+
+@dataclass(frozen=True)
+class Engine:
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk",)
+
+    device: str = "cpu"
+    chunk: int = 128
