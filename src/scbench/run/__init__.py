@@ -1,0 +1,1 @@
+"""Running a family: where configuration, data, model, engine and record files meet."""

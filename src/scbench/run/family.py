@@ -1,0 +1,162 @@
+"""One family: compute what its cells lack, session by session, and append it to their record files."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from scbench.config.cell import Cell
+from scbench.engine.adapter import Adapter
+from scbench.engine.answer import Decoder
+from scbench.engine.config import EngineConfig
+from scbench.engine.session import run_session
+from scbench.errors import ScbenchError
+from scbench.grid.manifest import Family, Manifest
+from scbench.kernels.choose import Kernels
+from scbench.models.model import LoadedModel, load
+from scbench.results.files import write_json_atomic
+from scbench.results.record import Record
+from scbench.results.store import CellStore, SessionWriter
+from scbench.run.progress import Progress
+from scbench.run.recording import Recorder, provenance
+from scbench.run.work import Work, prepare
+from scbench.tasks.session import Session
+from scbench.tasks.sessions import read as read_sessions
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FamilySummary:
+    """What a run of a family did: per cell either counts, or `{"failed": reason}` if it could not run at all."""
+
+    family: str
+    cells: Mapping[str, Mapping[str, object]]
+
+
+def run_family(manifest_path: Path, family_id: str, progress: Progress) -> FamilySummary:
+    """Compute what the family's cells lack. A session that was finished before is not touched.
+
+    A session that fails in one cell is a record there; a model or data that cannot be had fails the cells in the
+    summary. Waits for another process that writes the same cells. Raises ScbenchError where nothing can be written.
+    """
+    manifest = Manifest.read(manifest_path)
+    family = manifest.family(family_id)
+    with _writers(manifest, family) as writers:
+        try:
+            sessions = _sessions(manifest.sessions(family.source))
+            computed = _compute(manifest, family, sessions, writers, progress)
+        except _CannotRun as reason:
+            return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
+    return FamilySummary(family.id, {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells})
+
+
+class _CannotRun(ScbenchError):
+    """What the whole family needs cannot be had."""
+
+
+def _sessions(path: Path) -> list[Session]:
+    try:
+        return list(read_sessions(path))
+    except ScbenchError as error:
+        raise _CannotRun(str(error)) from error
+
+
+@contextmanager
+def _writers(manifest: Manifest, family: Family) -> Iterator[dict[str, SessionWriter]]:
+    """The one writer of every cell's record file; always taken in the same order, so that two runs never deadlock."""
+    with ExitStack() as stack:
+        writers = {}
+        for name in sorted(family.cells):
+            store = CellStore(manifest.root, name)
+            writers[name] = stack.enter_context(store.writer(retry_failed=manifest.run.retry))
+            described = store.path.with_name("cell.json")
+            if not described.exists():
+                write_json_atomic(described, {**manifest.cells[name].to_dict(), "hashes": manifest.hashes[name]})
+        yield writers
+
+
+def _compute(
+    manifest: Manifest,
+    family: Family,
+    sessions: Sequence[Session],
+    writers: Mapping[str, SessionWriter],
+    progress: Progress,
+) -> Counter[str]:
+    """Run the sessions that some cell lacks; how many were computed, per cell. Without any, no model is loaded."""
+    finished = {name: CellStore(manifest.root, name).finished() for name in family.cells}
+    lacking = {s.id: [name for name in family.cells if s.id not in finished[name]] for s in sessions}
+    todo = [session for session in sessions if lacking[session.id]]
+    computed: Counter[str] = Counter()
+    if not todo:
+        return computed
+    some = manifest.cells[family.cells[0]]
+    engine: EngineConfig = some.engine.build()
+    loaded, decoder = _loaded(some, engine)
+    recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
+    for number, session in enumerate(todo):
+        progress.session(number, len(todo), session.id)
+        work = prepare(session, {name: manifest.cells[name] for name in lacking[session.id]}, loaded)
+        for name, records in _answered(decoder, work, engine, recorder, progress):
+            _append(writers[name], records, manifest.cells[name])
+            computed[name] += 1
+    return computed
+
+
+def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
+    try:
+        writer.append(records)
+    except ScbenchError as error:
+        what = " · ".join((cell.model.name, cell.method_name, cell.task.name, cell.mode.name))
+        raise ScbenchError(f"{what}: {error}") from error
+
+
+def _loaded(cell: Cell, engine: EngineConfig) -> tuple[LoadedModel, Decoder]:
+    try:
+        loaded = load(cell.model.build(), _device(engine.device))
+        adapter = Adapter(loaded.model)
+    except ScbenchError as error:
+        raise _CannotRun(str(error)) from error
+    kernels = Kernels(loaded.model.device, loaded.model.dtype, engine.kernels)
+    return loaded, Decoder(adapter, kernels, engine.chunk)
+
+
+def _answered(
+    decoder: Decoder, work: Work, engine: EngineConfig, recorder: Recorder, progress: Progress
+) -> Iterator[tuple[str, list[Record]]]:
+    """Every cell's records of one session, each as soon as it is there."""
+    if work.failure is not None:
+        for name in work.cells:
+            yield name, recorder.failed(work, name, work.failure)
+        return
+
+    def phase(name: str, done: int, total: int) -> None:
+        progress.phase(name, done, total, "tokens")
+
+    for done in run_session(decoder, work.jobs, work.stop, engine.timeout, phase):
+        if done.failure is not None:
+            _log.warning("session %s, cell %s: %s", work.session.id, done.job.cell, done.failure.detail)
+            _log.debug("%s", done.failure.trace)
+        yield done.job.cell, recorder.answered(work, done)
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ScbenchError("engine.device=cuda: torch sees no CUDA device here; `scbench doctor` says what it sees")
+    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def _counts(manifest: Manifest, name: str, sessions: Sequence[Session], computed: int) -> dict[str, object]:
+    wanted = {session.id for session in sessions}
+    records = [record for record in CellStore(manifest.root, name).read() if record.session in wanted]
+    return {
+        "sessions": len({record.session for record in records}),
+        "computed": computed,
+        "outcomes": dict(sorted(Counter(record.outcome.value for record in records).items())),
+    }
