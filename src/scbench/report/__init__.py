@@ -1,0 +1,1 @@
+"""A finished sweep for its readers: the figure, the HTML page, MLflow."""

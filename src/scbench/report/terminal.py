@@ -1,0 +1,72 @@
+"""A sweep's result at the end of a run, for a terminal of any width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from scbench.report.text import visible
+from scbench.results.record import Outcome
+from scbench.results.summary import Summary, read_summary
+from scbench.results.table import Table
+from scbench.results.tables import cells_table
+
+FAILURES_SHOWN = 10
+SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
+IF_ANY = frozenset({*(outcome.value for outcome in Outcome), "note"})  # shown where there is something to tell
+
+
+def render_terminal(manifest_path: Path, console: Console | None = None) -> None:
+    """Print a sweep's cells by mode (scores, bytes, outcomes), its failures, and where the files are.
+
+    Raises `ScbenchError` when the sweep has not been scored.
+    """
+    console = console or Console()
+    summary = read_summary(manifest_path)
+    folder = summary.sweep.folder
+    for mode in summary.modes:
+        console.print(_rich(_shortened(cells_table(summary, mode))))
+    console.print(Text(cells_table(summary).note, style="dim"))
+    for line in _failures(summary):
+        console.print(Text(line, style="red"))
+    console.print(Text(f"tables: {folder / 'tables'}\nreport: {folder / 'report.html'}"), soft_wrap=True)
+
+
+def _shortened(table: Table) -> Table:
+    """Without the columns of `SILENT`, and without those of `IF_ANY` in which no row has anything."""
+    return table.select(
+        [
+            column.name not in SILENT and (column.name not in IF_ANY or any(row[index] for row in table.rows))
+            for index, column in enumerate(table.columns)
+        ]
+    )
+
+
+def _rich(table: Table) -> RichTable:
+    rich = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for index, column in enumerate(table.columns):
+        if any(isinstance(row[index], str) for row in table.rows):
+            rich.add_column(Text(column.name), overflow="fold")
+        else:
+            rich.add_column(Text(column.name), justify="right", no_wrap=True)
+    for row in table.texts():
+        rich.add_row(*(Text(visible(text)) for text in row))
+    return rich
+
+
+def _failures(summary: Summary) -> list[str]:
+    """A line per failure: outcome, where, why."""
+    failures = summary.scored.failures.to_dict("records")
+    lines = []
+    for row in failures[:FAILURES_SHOWN]:
+        names = [row[name] for name in ("model", "method", "budget", "task", "mode", "setting")]
+        turn = f"session {row['session']}, turn {row['turn']}" if row["session"] else f"cell {row['cell']}"
+        where = " · ".join(filter(None, (*names, turn)))
+        lines.append(visible(f"{row['outcome']}: {where}: {row['detail']}"))
+    if len(failures) > FAILURES_SHOWN:
+        lines.append(f"… and {len(failures) - FAILURES_SHOWN} more in {summary.sweep.folder / 'failures.csv'}")
+    return lines

@@ -1,0 +1,133 @@
+"""A sweep in MLflow: one flat run per cell, as many runs however often it is logged."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from scbench.errors import ScbenchError
+from scbench.report.cell_run import CellRun, cell_runs
+from scbench.results.files import write_json_atomic
+from scbench.results.lock import writer_lock
+from scbench.results.summary import read_summary
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENT = "scbench"
+CONTENT = "scb.content"
+METRICS_PER_CALL = 800  # MLflow takes 1000 things at once: these, and up to 100 parameters
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where a sweep's runs are (`runs`: run id by cell) and what this call did to get them there."""
+
+    tracking_uri: str
+    experiment_id: str
+    runs: Mapping[str, str]
+    created: int
+    unchanged: int
+    deleted: int
+
+
+def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked:
+    """Log a scored sweep to MLflow and write `mlflow.json` beside its manifest.
+
+    `tracking_uri` defaults to the environment's MLFLOW_TRACKING_URI, then to `mlflow.db` in the results
+    folder. A run that holds just this content already is left alone. One that does not is deleted (MLflow
+    can restore it) and made anew, for a run's parameters cannot be changed and new values of a metric would
+    stand beside the old ones; one whose cell the sweep no longer has is deleted. Raises `ScbenchError` when
+    the server refuses.
+    """
+    summary = read_summary(manifest_path)
+    root = summary.sweep.root
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    # Slow to import (3 s), and it reads the environment as it is imported.
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    # Two processes that make a fresh database at once break it.
+    with writer_lock(root / "mlflow.lock", root / "mlflow.db", wait=None, on_wait=_log.warning):
+        try:
+            tracked = _synchronise(MlflowClient(uri), uri, root / "mlartifacts", summary.sweep.name, cell_runs(summary))
+        except MlflowException as error:
+            line = f"MLflow at {uri}: {str(error).splitlines()[0]}"
+            raise ScbenchError(_without_user(line, uri)) from error
+    write_json_atomic(
+        summary.sweep.folder / "mlflow.json",
+        {
+            "tracking_uri": tracked.tracking_uri,
+            "experiment": EXPERIMENT,
+            "experiment_id": tracked.experiment_id,
+            "runs": dict(tracked.runs),
+        },
+    )
+    return tracked
+
+
+def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, runs: Mapping[str, CellRun]) -> Tracked:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        experiment_id = experiment.experiment_id
+    else:
+        # A server chooses its own place; a local database would take the current folder.
+        location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+        experiment_id = client.create_experiment(EXPERIMENT, artifact_location=location)
+    kept: dict[str, str] = {}
+    deleted = 0
+    for run in _runs_of(client, experiment_id, sweep):
+        cell = run.data.tags["scb.cell"]
+        current = cell in runs and cell not in kept and run.data.tags.get(CONTENT) == runs[cell].digest
+        if current:
+            kept[cell] = run.info.run_id
+        else:
+            client.delete_run(run.info.run_id)
+            deleted += 1
+    ids = {cell: kept.get(cell) or _log_run(client, experiment_id, run) for cell, run in runs.items()}
+    return Tracked(_without_user(uri, uri), experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
+
+
+def _runs_of(client: MlflowClient, experiment_id: str, sweep: str) -> list[Run]:
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], f'tags.`scb.sweep` = "{sweep}"', max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _log_run(client: MlflowClient, experiment_id: str, run: CellRun) -> str:
+    """Make the run; the tag that says it is complete comes last."""
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    made = client.create_run(experiment_id, start_time=now, tags=dict(run.tags), run_name=run.name)
+    run_id: str = made.info.run_id
+    metrics = [Metric(name, value, now, step) for name, step, value in run.metrics]
+    params = [Param(key, value) for key, value in run.params.items()]
+    client.log_batch(run_id, metrics[:METRICS_PER_CALL], params)
+    for start in range(METRICS_PER_CALL, len(metrics), METRICS_PER_CALL):
+        client.log_batch(run_id, metrics[start : start + METRICS_PER_CALL])
+    client.set_tag(run_id, CONTENT, run.digest)
+    client.set_terminated(run_id, "FAILED" if run.failed else "FINISHED", end_time=now)
+    return run_id
+
+
+def _without_user(text: str, uri: str) -> str:
+    """The text without the user's name and password that the address has in it."""
+    user, at, _ = urlsplit(uri).netloc.rpartition("@")
+    return text.replace(user + at, "") if at else text

@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from scbench.errors import ScbenchError
+from scbench.report.tracking import track_sweep
+from scbench.results.scores import score_sweep
+from scbench.results.store import CellStore
+from sweep_builder import MIB, answers, cell, write_sweep
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """One sweep and one database for the module: MLflow takes seconds to make one."""
+    root = tmp_path_factory.mktemp("tracked")
+    cells = {"aa": cell(), "bb": cell("streaming_llm", budget=0.25), "cc": cell(model="gone")}
+    records = [
+        answers("aa", "s0", [True, False], stored=8 * MIB),
+        answers("aa", "s1", [True, True], stored=8 * MIB),
+        answers("bb", "s0", [False, True]),
+    ]
+    manifest = write_sweep(root, cells, records, failed={"cc": "model 'gone' is not there"})
+    score_sweep(manifest)
+    return manifest
+
+
+def test_runs_are_logged_once_and_renewed_only_when_they_changed(sweep, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = set(Path.cwd().iterdir())
+    first = track_sweep(sweep)
+    assert (first.created, first.unchanged, first.deleted) == (3, 0, 0)
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(first.tracking_uri)
+
+    def runs():
+        found = client.search_runs([first.experiment_id])
+        return {run.data.tags["scb.cell"]: run for run in found}, len(found)
+
+    by_cell, number = runs()
+    assert number == 3
+    dense = by_cell["aa"]
+    assert dense.data.metrics == {
+        "strict": 75.0,
+        "ref": 75.0,
+        "kv_stored_mib": 8.0,
+        "kv_share": 100.0,
+        "turn_strict": 50.0,
+        "prefill_shared_s": 2.0,
+        "decode_batch_s": 0.5,
+        "decode_batch_width": 2.0,
+        **{f"turns_{name}": 0.0 for name in ("noop", "truncated", "oom", "timeout", "error")},
+        "turns_ok": 4.0,
+    }
+    steps = [(m.step, m.value) for m in client.get_metric_history(dense.info.run_id, "turn_strict")]
+    assert sorted(steps) == [(1, 100.0), (2, 50.0)]
+    assert dense.data.params["task.length"] == "512"
+    tags = {key: dense.data.tags[key] for key in ("scb.sweep", "model", "method", "task", "mode")}
+    assert tags == {
+        "scb.sweep": "trial",
+        "model": "tiny",
+        "method": "dense",
+        "task": "retr_kv",
+        "mode": "multi_turn",
+    }
+    assert by_cell["bb"].data.tags["budget"] == "25%"
+    assert (by_cell["cc"].info.status, by_cell["cc"].data.tags["scb.reason"]) == (
+        "FAILED",
+        "model 'gone' is not there",
+    )
+    assert "strict" not in by_cell["cc"].data.metrics
+
+    again = track_sweep(sweep)
+    assert (again.created, again.unchanged, again.deleted) == (0, 3, 0)
+    assert again.runs == first.runs
+
+    with CellStore(sweep.parents[1], "bb").writer(wait=0) as writer:
+        writer.append(answers("bb", "s1", [True, True]))
+    score_sweep(sweep)
+    third = track_sweep(sweep)
+    assert (third.created, third.unchanged, third.deleted) == (1, 2, 1)
+    by_cell, number = runs()
+    assert number == 3
+    assert by_cell["bb"].data.metrics["strict"] == 75.0
+    assert (by_cell["aa"].info.run_id, by_cell["bb"].info.status) == (first.runs["aa"], "FINISHED")
+
+    saved = json.loads((sweep.parent / "mlflow.json").read_text())
+    assert saved["runs"] == dict(third.runs)
+    assert set(Path.cwd().iterdir()) == before  # nothing beside the results folder
+
+
+def test_a_server_that_is_not_there_is_one_line_without_the_password(sweep, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ScbenchError, match=r"^MLflow at http://127\.0\.0\.1:9: ") as caught:
+        track_sweep(sweep, "http://user:secret@127.0.0.1:9")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
