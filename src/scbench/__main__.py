@@ -1,0 +1,7 @@
+"""`python -m scbench`."""
+
+import sys
+
+from scbench.cli import main
+
+sys.exit(main())

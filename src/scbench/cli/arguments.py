@@ -1,0 +1,143 @@
+"""The commands of `scbench` and their arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from scbench.cli import jobs, listing, runs
+from scbench.errors import ScbenchError
+from scbench.nearest import hint
+
+OVERRIDES = """\
+overrides are Hydra's key=value, and every key can be swept:
+  method=dense,streaming_llm     choices of an axis: model, method, task, mode, engine
+  'task=glob(*)'                 all of them
+  task.length=2048,4096          an option of every choice of the axis
+  method.streaming_llm.sinks=4   an option of one choice
+  budget=0.25,0.5                share of the base; or tokens (512), or stored bytes (64MiB)
+  experiment=smoke               start from conf/experiment/smoke.yaml
+`scbench list methods` and the like say what there is; the files in conf/ hold all options with their defaults"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does in one line, the function, its arguments, and the end of its `--help`."""
+
+    help: str
+    function: Callable[[argparse.Namespace], int]
+    arguments: Mapping[str, Mapping[str, object]]
+    notes: str = ""
+    examples: tuple[str, ...] = ()
+
+    @property
+    def epilog(self) -> str:
+        """Notes and examples as `--help` shows them."""
+        examples = "examples:\n" + "\n".join(f"  {example}" for example in self.examples) if self.examples else ""
+        return "\n\n".join(part for part in (self.notes, examples) if part)
+
+
+_OVERRIDES = {"overrides": {"nargs": "*", "metavar": "OVERRIDE", "help": "key=value, as below"}}
+_MANIFEST = {"--manifest": {"type": Path, "required": True, "metavar": "FILE", "help": "results/<sweep>/manifest.json"}}
+
+
+def _job(help: str, function: Callable[[argparse.Namespace], int], name: str, **more: Mapping[str, object]) -> Command:
+    example = f"scbench {name} --manifest results/smoke/manifest.json"
+    return Command(f"{help} (a job of the workflow)", function, {**_MANIFEST, **more}, examples=(example,))
+
+
+COMMANDS = {
+    "sweep": Command(
+        "plan a sweep, say what it will take, and hand it over to snakemake",
+        runs.sweep,
+        _OVERRIDES,
+        OVERRIDES + "\n\nwhat follows -- goes to snakemake",
+        (
+            "scbench sweep experiment=smoke",
+            "scbench sweep experiment=smoke budget=64,128 -- --dry-run",
+            "scbench sweep method=dense task=retr_kv task.length=1024 task.limit=1 -- --cores 1",
+        ),
+    ),
+    "run": Command(
+        "run the cells that share one prefill, here, with progress bars",
+        runs.run,
+        {**_OVERRIDES, "--family": {"metavar": "ID", "help": "which family, if the overrides span several"}},
+        OVERRIDES,
+        ("scbench run experiment=smoke", "scbench run experiment=smoke method=streaming_llm budget=64,128"),
+    ),
+    "list": Command(
+        "list the models, methods, tasks, modes or experiments that conf/ offers",
+        listing.run,
+        {"kind": {"choices": tuple(listing.GROUPS), "metavar": "KIND", "help": ", ".join(listing.GROUPS)}},
+        examples=("scbench list methods", "scbench list experiments"),
+    ),
+    "doctor": Command(
+        "say what this machine can run, and how to install what is missing",
+        jobs.doctor,
+        {},
+        examples=("scbench doctor",),
+    ),
+    "sessions": _job(
+        "make the sessions of one source",
+        jobs.sessions,
+        "sessions --source ID",
+        **{"--source": {"required": True, "metavar": "ID", "help": "a source of the manifest"}},
+    ),
+    "run-family": _job(
+        "compute what the cells of one family lack",
+        jobs.run_family,
+        "run-family --family ID",
+        **{"--family": {"required": True, "metavar": "ID", "help": "a family of the manifest"}},
+    ),
+    "score": _job("score the records of a sweep", jobs.score, "score"),
+    "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
+    "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
+    "track": _job("log a scored sweep to MLflow", jobs.track, "track"),
+    "show": _job("print the table of a scored sweep, its failures, and where its files are", jobs.show, "show"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ScbenchError(f"{message} (`{self.prog} --help` explains)")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; `function` is what to call, and `rest` what followed `--`, which is snakemake's."""
+    cut = argv.index("--") if "--" in argv else len(argv)
+    name = next((word for word in argv[:cut] if not word.startswith("-")), None)
+    if name is not None and name not in COMMANDS:
+        raise ScbenchError(f"there is no command '{name}'; {hint(name, COMMANDS)}")
+    if cut < len(argv) and name != "sweep":
+        raise ScbenchError("only `scbench sweep` hands what follows -- over to snakemake")
+    arguments = _parser().parse_args(argv[:cut])
+    arguments.rest = list(argv[cut + 1 :])
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    every = [example for command in COMMANDS.values() for example in command.examples[:1] if command.notes]
+    parser = _Parser(
+        prog="scbench",
+        description="Shared Context Bench: what a KV-cache method costs, and loses, when questions share a context.",
+        epilog="examples:\n" + "\n".join(f"  {example}" for example in [*every, "scbench sweep --help"]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(
+            name,
+            help=command.help,
+            description=command.help,
+            epilog=command.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for argument, options in command.arguments.items():
+            added.add_argument(argument, **options)  # type: ignore[arg-type]
+        added.set_defaults(function=command.function)
+    return parser

@@ -1,0 +1,24 @@
+"""The end of a sweep on the terminal: its table, its failures, where its files are and how to open them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+
+def show(manifest: Path) -> None:
+    """Print it all; what has not been made (report, MLflow) is passed over."""
+    from scbench.report.terminal import render_terminal
+
+    render_terminal(manifest)
+    report = manifest.parent / "report.html"
+    if report.exists():
+        print(f"open the report: {shlex.join([sys.executable, '-m', 'webbrowser', report.resolve().as_uri()])}")
+    tracked = manifest.parent / "mlflow.json"
+    if tracked.exists():
+        uri = json.loads(tracked.read_text(encoding="utf-8"))["tracking_uri"]
+        print(f"mlflow: {uri}")
+        if uri.startswith("sqlite:"):
+            print(f"open mlflow: {shlex.join([sys.executable, '-m', 'mlflow', 'ui', '--backend-store-uri', uri])}")

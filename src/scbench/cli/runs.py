@@ -1,0 +1,97 @@
+"""`scbench sweep` and `scbench run`: plan, then run through snakemake or here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+from scbench.cli import outcome
+from scbench.config.files import ROOT, find_conf
+from scbench.errors import ScbenchError
+
+if TYPE_CHECKING:
+    from scbench.grid.manifest import Family, Manifest
+
+NAMED = 8  # families that an error message names
+QUIET = ("--quiet", "host", "rules", "reason")  # progress and errors stay
+VERBOSE = {"-n", "--dry-run", "--dryrun", "-q", "--quiet", "-p", "--verbose"}  # whoever asks for these means them
+
+
+def sweep(arguments: argparse.Namespace) -> NoReturn:
+    """Write the manifest, print an estimate, and become snakemake."""
+    from scbench.grid.plan import ensure
+
+    snakefile = ROOT / "Snakefile"
+    if not snakefile.is_file():
+        raise ScbenchError(
+            f"{snakefile} is missing: `scbench sweep` needs a clone of the repository (pip install -e .)"
+        )
+    manifest = ensure(arguments.overrides, find_conf())
+    for line in _outlook(manifest):
+        print(line)
+    sys.stdout.flush()
+    # --config last: snakemake keeps the last one, and this one is what the estimate above is about
+    quiet = [] if VERBOSE & set(arguments.rest) else QUIET
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *quiet, *arguments.rest]
+    os.execv(sys.executable, [*command, "--config", f"manifest={manifest.path}"])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run one family in the foreground, score, and print the table."""
+    from scbench.grid.plan import ensure
+    from scbench.results.scores import score_sweep
+    from scbench.run.local import run_here
+    from scbench.run.progress import shown
+
+    manifest = ensure(arguments.overrides, find_conf())
+    family = _family(manifest, arguments.family)
+    part = replace(manifest, families=(family,), sources={family.source: manifest.sources[family.source]})
+    with shown() as progress:
+        run_here(part, progress)
+    score_sweep(manifest.path)
+    outcome.show(manifest.path)
+    return 0
+
+
+def _family(manifest: Manifest, wanted: str | None) -> Family:
+    if wanted is not None:
+        return manifest.family(wanted)
+    if len(manifest.families) > 1:
+        some = "; ".join(f"--family {family.id} ({_what(manifest, family)})" for family in manifest.families[:NAMED])
+        more = "; …" if len(manifest.families) > NAMED else ""
+        raise ScbenchError(
+            f"the overrides span {len(manifest.families)} families, and `scbench run` runs one; narrow them, "
+            f"use `scbench sweep`, or add one of: {some}{more}"
+        )
+    return manifest.families[0]
+
+
+def _what(manifest: Manifest, family: Family) -> str:
+    cell = manifest.cells[family.cells[0]]
+    return f"{cell.model.name}, {cell.task.name}, {cell.task.options.get('length')} tokens, {len(family.cells)} cells"
+
+
+def _outlook(manifest: Manifest) -> Iterator[str]:
+    """How large the sweep is, and what it takes from an empty results folder."""
+    from scbench.grid.forecast import forecast
+
+    yield f"{manifest.path}: {len(manifest.cells)} cells in {len(manifest.families)} families (one prefill each)"
+    expected = [forecast([manifest.cells[name] for name in family.cells]) for family in manifest.families]
+    known = [estimate for estimate in expected if estimate is not None]
+    if known:
+        seconds = sum(estimate.seconds for estimate in known)
+        memory = max(estimate.memory for estimate in known)
+        size = f"{memory / 2**30:.1f} GiB"
+        yield f"estimate: {_duration(seconds)} if nothing is there yet and families run one by one; {size} of memory"
+    if len(known) < len(expected):
+        yield f"no estimate for {len(expected) - len(known)} families: their models are not on this machine yet"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,83 @@
+"""What this machine can run: devices, kernels, packages, scheduler, models and disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from scbench.config.files import ROOT, find_conf
+from scbench.models import embedded
+
+CORE = ("snakemake", "hydra-core", "torch", "transformers", "pandas", "mlflow")
+OPTIONAL = {
+    "flash-attn": ("GPU attention", "pip install -r envs/gpu.txt"),
+    "triton": ("GPU kernels", "pip install -r envs/gpu.txt"),
+    "vllm": (
+        "engine=vllm, in an environment of its own",
+        "python -m venv .venv-vllm && .venv-vllm/bin/pip install -r envs/vllm.txt",
+    ),
+}
+
+
+def findings() -> Iterator[str]:
+    """One line per finding: `ok`, or `--` and the command that helps."""
+    yield f"ok  python {platform.python_version()} ({sys.executable})"
+    for name in CORE:
+        found = _version(name)
+        yield f"ok  {name} {found}" if found else f"--  {name} is missing: pip install -r envs/core.txt"
+    for name, (use, command) in OPTIONAL.items():
+        found = _version(name)
+        yield f"ok  {name} {found} ({use})" if found else f"--  {name}, optional ({use}): {command}"
+    yield from _devices()
+    yield from _scheduler()
+    yield from _storage()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> Iterator[str]:
+    import torch
+
+    from scbench.kernels import torch_cpu
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    yield f"ok  cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads, {memory:.0f} GiB of memory"
+    fused = torch_cpu.eligible(torch.device("cpu"), torch.float32)
+    yield f"ok  kernels on cpu: {'fused and blockwise' if fused else 'blockwise (this torch has no fused one)'}"
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield f"ok  cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    if not torch.cuda.is_available():
+        yield "--  no CUDA device that this torch can use: runs on the CPU"
+
+
+def _scheduler() -> Iterator[str]:
+    yield f"ok  configuration: {find_conf()}"
+    for name, file in (("default", ROOT / "profiles/default"), ("slurm", ROOT / "slurm")):
+        there = (file / "config.yaml").is_file()
+        yield f"ok  profile {name}: {file}" if there else f"--  profile {name}: {file}/config.yaml is missing"
+    if shutil.which("sbatch"):
+        yield "ok  SLURM: snakemake --profile slurm"
+    else:
+        yield "--  no SLURM here (sbatch): snakemake runs on this machine"
+
+
+def _storage() -> Iterator[str]:
+    cache = embedded.cache_folder()
+    models = cache / "models"
+    for name in embedded.PACKAGES:
+        there = any(models.glob(f"{name}-*/checksums.json"))
+        yield f"ok  model {name}: {models}" if there else f"--  model {name} is fetched and converted at its first use"
+    for what, folder in (("results", Path.cwd()), ("cache", cache)):
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        yield f"ok  disk for {what} ({folder}): {shutil.disk_usage(existing).free / 2**30:.0f} GiB free"

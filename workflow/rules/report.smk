@@ -1,0 +1,15 @@
+localrules:
+    report,
+
+
+rule report:
+    input:
+        rules.score.output,
+        rules.tables.output,
+        sources("report/**/*"),
+    output:
+        MANIFEST.folder / "report.html",
+    params:
+        manifest=MANIFEST.path,
+    shell:
+        "{SCBENCH} report --manifest {params.manifest}"

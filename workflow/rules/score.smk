@@ -1,0 +1,18 @@
+# Scores come from records alone: a changed scorer scores again without a model.
+localrules:
+    score,
+
+
+rule score:
+    input:
+        stamps=[MANIFEST.stamp(family.id) for family in MANIFEST.families],
+        sources=sources("scoring/**/*.py", "results/scores.py", "results/labels.py"),
+    output:
+        MANIFEST.folder / "scores.csv",
+        MANIFEST.folder / "costs.csv",
+        MANIFEST.folder / "failures.csv",
+    params:
+        manifest=MANIFEST.path,
+        cells=list(MANIFEST.cells),
+    shell:
+        "{SCBENCH} score --manifest {params.manifest}"
