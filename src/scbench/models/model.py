@@ -44,11 +44,16 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory with its tokenizer, its context window in tokens, and the commit it came from."""
+    """A model in memory with its tokenizer.
+
+    `window` is its context window in tokens, `stop` the token ids with which its generation settings end an answer,
+    `commit` the hub's commit it came from, if any.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     window: int
+    stop: frozenset[int]
     commit: str
 
     def text(self, tokens: tuple[int, ...]) -> str:
@@ -103,7 +108,13 @@ def load(config: ModelConfig, device: torch.device) -> LoadedModel:
     text = settings.get_text_config()
     window = config.window or text.max_position_embeddings
     commit = getattr(settings, "_commit_hash", None) or ""
-    return LoadedModel(model, load_tokenizer(config), int(window), commit)
+    return LoadedModel(model, load_tokenizer(config), int(window), _stop(model.generation_config.eos_token_id), commit)
+
+
+def _stop(eos: int | list[int] | None) -> frozenset[int]:
+    if eos is None:
+        return frozenset()
+    return frozenset(eos if isinstance(eos, list) else [eos])
 
 
 def _source(config: ModelConfig) -> str:

@@ -44,7 +44,7 @@ def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel) ->
         jobs = tuple(_job(name, cell, dialogue, limits) for name, cell in cells.items())
     except ScbenchError as error:
         return Work(session, cells, failure=Failure.of(error))
-    return Work(session, cells, jobs, dialogue.stop, cut)
+    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut)
 
 
 def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> Job:

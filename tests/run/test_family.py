@@ -1,0 +1,201 @@
+"""A family from configuration to records, on a tiny model in a folder: what is computed, kept, recorded, refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from oracles import tiny
+from toy_tokenizers import byte_level
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import scbench
+from scbench.engine.answer import Decoder
+from scbench.errors import ScbenchError
+from scbench.grid.plan import plan
+from scbench.results.record import Outcome
+from scbench.results.store import CellStore
+from scbench.run.family import run_family
+from scbench.run.local import write_sessions
+from scbench.run.progress import NullProgress
+
+CONF = Path(__file__).parents[2] / "conf"
+SMALL = ["task=retr_kv", "task.length=1000", "task.limit=2", "task.turns=2", "task.max_new_tokens=6"]
+CELLS = ["method=dense,streaming_llm", "mode=multi_turn,multi_request", "budget=0.25"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny random Llama with a tokenizer, as a local folder of safetensors."""
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", adds_bos=True)
+    config = tiny.CONFIGS["llama"]()
+    config.vocab_size, config.max_position_embeddings = len(tokenizer), 2048
+    config.eos_token_id = [tokenizer.eos_token_id, 7]
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def sweep(folder, tmp_path):
+    """Plan overrides over the repository's own configuration, in a results folder of the test's own."""
+
+    def planned(*overrides):
+        given = {override.split("=")[0] for override in overrides}
+        base = [f"model.path={folder}", f"results={tmp_path / 'results'}", *SMALL]
+        manifest = plan([*(item for item in base if item.split("=")[0] not in given), *overrides], CONF)
+        manifest.write()
+        for source in manifest.sources:
+            write_sessions(manifest, source)
+        return manifest
+
+    return planned
+
+
+def run(manifest):
+    return {family.id: run_family(manifest.path, family.id, NullProgress()).cells for family in manifest.families}
+
+
+def records(manifest):
+    """All records by (method, mode), in order."""
+    return {
+        (cell.method_name, cell.mode.name): CellStore(manifest.root, name).read()
+        for name, cell in manifest.cells.items()
+    }
+
+
+def test_every_turn_is_recorded_and_can_be_replayed_on_another_engine(sweep, folder):
+    manifest = sweep(*CELLS, "run.save_ids=true")
+    (cells,) = run(manifest).values()
+    assert cells == dict.fromkeys(manifest.cells, {"sessions": 2, "computed": 2, "outcomes": {"ok": 4}})
+    peer = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    found = records(manifest)
+    for (method, mode), lines in found.items():
+        assert [(r.session, r.turn) for r in lines] == [(f"s0-000{s}", t) for s in range(2) for t in range(2)]
+        for record in lines:
+            assert record.prompt_tokens == len(record.prompt_ids)
+            assert record.prediction == tokenizer.decode(record.output_ids, skip_special_tokens=True)
+            if method == "dense":
+                replayed = peer.generate(
+                    torch.tensor([record.prompt_ids]), max_new_tokens=6, do_sample=False, pad_token_id=0
+                )[0, record.prompt_tokens :].tolist()
+                stopped = replayed[-1] in peer.config.eos_token_id
+                assert list(record.output_ids) == (replayed[:-1] if stopped else replayed)
+                assert record.stopped == ("stop" if stopped else "length")
+            assert (
+                record.prompt_visible
+                == {
+                    ("dense", "multi_turn"): "",
+                    ("dense", "multi_request"): "",
+                    ("streaming_llm", "multi_turn"): "context+q1",
+                    ("streaming_llm", "multi_request"): "context",
+                }[method, mode]
+            )
+            assert record.provenance["scbench"] == scbench.__version__
+    shared = found["dense", "multi_request"][0].prompt_ids
+    assert found["dense", "multi_turn"][0].prompt_ids == shared, "the first prompt is the same in both modes"
+    kept = {len(set(r.kept)) == 1 and r.kept[0] / r.prompt_tokens for r in found["streaming_llm", "multi_turn"][::2]}
+    assert all(0.24 < share <= 0.25 for share in kept)
+
+
+def test_what_is_finished_is_not_computed_again_and_needs_no_model(sweep, monkeypatch):
+    first = sweep("method=dense", "task.limit=1")
+    run(first)
+    before = records(first)["dense", "multi_turn"]
+    second = sweep("method=dense,streaming_llm", "budget=0.25")
+    (cells,) = run(second).values()
+    computed = {second.cells[name].method_name: counts["computed"] for name, counts in cells.items()}
+    assert computed == {"dense": 1, "streaming_llm": 2}
+    assert records(second)["dense", "multi_turn"][: len(before)] == before
+
+    def no_model(*_):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("scbench.run.family.load", no_model)
+    (again,) = run(second).values()
+    assert {counts["computed"] for counts in again.values()} == {0}
+
+
+def test_a_missing_model_fails_its_cells_with_a_reason(sweep, tmp_path):
+    (cells,) = run(sweep("method=dense", f"model.path={tmp_path / 'gone'}")).values()
+    assert [cell["failed"] for cell in cells.values()] == [f"model.path={tmp_path / 'gone'}: no such folder"]
+
+
+def test_unreadable_data_fails_its_cells_naming_file_and_row(sweep, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    row = {"context": '{"a": "b"}', "multi_turns": [{"input": "a?", "answer": "b"}]}
+    data.write_text(json.dumps(row) + "\n" + json.dumps({**row, "multi_turns": []}) + "\n")
+    (cells,) = run(sweep("method=dense", f"task.data={data}")).values()
+    (cell,) = cells.values()
+    assert f"{data}, row 2, field multi_turns" in cell["failed"]
+
+
+def test_published_rows_are_asked(sweep, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"context": '{"a": "b"}', "multi_turns": [{"input": "a?", "answer": "b"}] * 3}) + "\n")
+    manifest = sweep("method=dense", f"task.data={data}", "max_turns=2")
+    (cells,) = run(manifest).values()
+    assert [counts["outcomes"] for counts in cells.values()] == [{"ok": 2}]
+
+
+def test_a_context_beyond_the_window_is_cut_and_says_so(sweep):
+    manifest = sweep(*CELLS, "model.window=600", "run.save_ids=true")
+    run(manifest)
+    for lines in records(manifest).values():
+        assert {record.outcome for record in lines} == {Outcome.TRUNCATED}
+        assert all("context tokens were cut" in record.detail for record in lines)
+        assert max(record.prompt_tokens for record in lines) + 6 <= 600
+
+
+def test_a_question_beyond_the_window_is_an_error_of_the_session(sweep):
+    manifest = sweep("method=dense", "model.window=40")
+    run(manifest)
+    (lines,) = records(manifest).values()
+    assert {record.outcome for record in lines} == {Outcome.ERROR}
+    assert "the model's window has 40" in lines[0].detail
+
+
+def test_a_session_that_breaks_costs_only_its_cell_and_can_be_retried(sweep, monkeypatch):
+    manifest = sweep(*CELLS)
+    answer = Decoder.answer
+
+    def failing(self, trunk, branches, *rest):
+        if failing.armed and branches[0].suffix:
+            failing.armed = False
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return answer(self, trunk, branches, *rest)
+
+    failing.armed = True
+    monkeypatch.setattr(Decoder, "answer", failing)
+    (cells,) = run(manifest).values()
+    outcomes = sorted(str(counts["outcomes"]) for counts in cells.values())
+    assert outcomes == ["{'ok': 2, 'oom': 2}", "{'ok': 4}", "{'ok': 4}", "{'ok': 4}"]
+    run(manifest)
+    assert sum(r.outcome is Outcome.OOM for lines in records(manifest).values() for r in lines) == 2
+    run(sweep(*CELLS, "run.retry=true"))
+    assert {r.outcome for lines in records(manifest).values() for r in lines} == {Outcome.OK}
+
+
+def test_generated_history_feeds_the_models_own_answers_back(sweep):
+    manifest = sweep("method=dense", "history=generated", "run.save_ids=true")
+    run(manifest)
+    (lines,) = records(manifest).values()
+    for first, second in zip(lines[::2], lines[1::2], strict=True):
+        start = len(first.prompt_ids)
+        assert second.prompt_ids[:start] == first.prompt_ids
+        assert second.prompt_ids[start : start + first.output_tokens] == first.output_ids
+
+
+def test_a_full_disk_names_the_cell(sweep, monkeypatch):
+    def full(descriptor, content):
+        raise OSError(28, "No space left on device")
+
+    manifest = sweep("method=dense")
+    monkeypatch.setattr("scbench.results.store.os.write", full)
+    with pytest.raises(
+        ScbenchError, match=r"smollm2_135m · dense · retr_kv · multi_turn: cannot append session .*No space"
+    ):
+        run(manifest)
