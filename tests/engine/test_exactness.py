@@ -21,10 +21,10 @@ def stays(base: int) -> set[int]:
     return set(range(5)) | set(range(base - 24, base))
 
 
-def generate(model, prompt, stop):
+def generate(model, prompt, stop, limit=LIMIT):
     """transformers' own greedy generation, without the stop token."""
     output = model.generate(
-        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=LIMIT, do_sample=False
+        torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), max_new_tokens=limit, do_sample=False
     )[0, len(prompt) :].tolist()
     return output[:-1] if output[-1] in stop else output
 
@@ -49,6 +49,17 @@ def test_dense_equals_generate(name, mode):
         reference = tiny.model(name, "eager")
         expected = [generate(reference, prompt, dialogue.stop) for prompt in prompts(dialogue, mode)]
         assert engine.answers(engine.decoder(tiny.model(name, "eager")), dialogue, mode, LIMIT) == expected
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["gemma3", "mistral_sliding", "phi3_sliding"])
+def test_turns_and_answers_longer_than_the_window_equal_generate(name, mode):
+    """Questions, gold answers and answers that each outgrow the sliding window."""
+    dialogue, reference = tiny.dialogue(stretch=6), tiny.model(name, "eager")
+    expected = [generate(reference, prompt, dialogue.stop, 48) for prompt in prompts(dialogue, mode)]
+    assert max(map(len, expected)) == 48
+    decoder = engine.decoder(tiny.model(name, "eager"))
+    assert engine.answers(decoder, dialogue, mode, 48) == expected
 
 
 @BOTH

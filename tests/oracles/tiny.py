@@ -59,18 +59,21 @@ def model(name: str, attention: str) -> PreTrainedModel:
     return built.eval()
 
 
-def dialogue(seed: int = 0, turns: int = 3, context: int = 61, vocabulary: int = VOCABULARY) -> Dialogue:
-    """Random tokens with pieces of different lengths; the first four of the context are template tokens."""
+def dialogue(seed: int = 0, turns: int = 3, context: int = 61, stretch: int = 1) -> Dialogue:
+    """Random tokens with pieces of different lengths; the first four of the context are template tokens.
+
+    `stretch` multiplies the lengths of questions and gold answers.
+    """
     rng = random.Random(seed)
 
     def some(low: int, high: int) -> tuple[int, ...]:
-        return tuple(rng.randrange(3, vocabulary) for _ in range(rng.randint(low, high)))
+        return tuple(rng.randrange(3, VOCABULARY) for _ in range(rng.randint(low, high)))
 
     return Dialogue(
         context=some(context, context),
-        opening=tuple(some(3, 9) for _ in range(turns)),
-        followup=tuple(some(3, 9) for _ in range(turns)),
-        gold=tuple(some(1, 6) for _ in range(turns)),
+        opening=tuple(some(3 * stretch, 9 * stretch) for _ in range(turns)),
+        followup=tuple(some(3 * stretch, 9 * stretch) for _ in range(turns)),
+        gold=tuple(some(stretch, 6 * stretch) for _ in range(turns)),
         stop=frozenset({2}),
         protected=((0, 4),),
     )

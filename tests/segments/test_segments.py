@@ -91,7 +91,7 @@ def test_appending_truncating_and_forking_equal_plain_lists(steps, start):
         else:
             fork = segment.shared()
             forks.append((fork, list(expected)))
-            if len(forks) % 2:  # every other fork lives on by itself
+            if len(forks) % 2 == 0:  # every other fork lives on by itself
                 own = torch.full((HEADS, 1, DIM), -1.0)
                 fork.append(own, own)
                 forks[-1][1].append(-1)
