@@ -28,13 +28,13 @@ test-slow: $(VENV)/test.done
 	@$(BIN)/python -m pytest -m slow --timeout 1800
 
 check: $(VENV)/test.done
-	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }
-	@$(BIN)/ruff check --quiet src tests bench
+	@$(BIN)/ruff format --check --quiet src tests || { echo "make format would mend this"; exit 1; }
+	@$(BIN)/ruff check --quiet src tests
 	@$(BIN)/mypy --no-error-summary
 
 format: $(VENV)/test.done
-	@$(BIN)/ruff format --quiet src tests bench
-	@$(BIN)/ruff check --quiet --fix src tests bench
+	@$(BIN)/ruff format --quiet src tests
+	@$(BIN)/ruff check --quiet --fix src tests
 
 $(VENV)/core.done: envs/core.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
