@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scbench.results.record import Outcome, Record
+from scbench.record import Outcome, Record
 
 CELL = "00112233445566aa"
 

@@ -10,8 +10,8 @@ from typing import Any
 from record_builders import record
 from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.grid.manifest import Family, Manifest, Source
+from scbench.record import KvBytes, Outcome, Record, StageTime
 from scbench.results.files import write_json_atomic, write_text_atomic
-from scbench.results.record import KvBytes, Outcome, Record, StageTime
 from scbench.results.store import CellStore
 
 MIB = 2**20

@@ -12,7 +12,7 @@ from scbench.engine.session import Job
 from scbench.methods.budget import Budget
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.generation.dense import Dense
-from scbench.results.record import Outcome
+from scbench.record import Outcome
 from scbench.segments.dense import DenseSegment
 
 LIMIT = 8

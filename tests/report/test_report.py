@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 
 from scbench.errors import ScbenchError
+from scbench.record import Outcome
 from scbench.report.figures import accuracy_against_bytes, to_svg
 from scbench.report.html import report_sweep
 from scbench.report.terminal import render_terminal
-from scbench.results.record import Outcome
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from sweep_builder import MIB, answers, cell, write_sweep

@@ -3,8 +3,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from scbench.errors import ScbenchError
+from scbench.record import Outcome
 from scbench.results.frames import read_scored
-from scbench.results.record import Outcome
 from scbench.results.scores import score_sweep
 from sweep_builder import MIB, answers, cell, write_sweep
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from record_builders import CELL, flat, record, session
 from scbench.errors import ScbenchError
+from scbench.record import KvBytes, Outcome, StageTime
 from scbench.results import store as store_module
-from scbench.results.record import KvBytes, Outcome, StageTime
 from scbench.results.store import CellStore, read_cell
 
 texts = st.text(max_size=8)

@@ -16,7 +16,7 @@ SESSIONS = 60
 APPEND = f"""
 import sys
 from pathlib import Path
-from scbench.results.record import Outcome, Record
+from scbench.record import Outcome, Record
 from scbench.results.store import CellStore
 
 store = CellStore(Path(sys.argv[1]), "{CELL}")

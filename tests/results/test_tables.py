@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from scbench.results.record import Outcome, StageTime
+from scbench.record import Outcome, StageTime
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from scbench.results.table import Column, Table, to_csv, to_markdown

@@ -12,7 +12,7 @@ from oracles import tiny
 from scbench.engine.answer import Decoder
 from scbench.errors import ScbenchError
 from scbench.grid.plan import plan
-from scbench.results.record import Outcome
+from scbench.record import Outcome
 from scbench.results.store import CellStore
 from scbench.run.family import run_family
 from scbench.run.local import write_sessions

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
-from scbench.results.record import KvBytes, Outcome, Record
+from scbench.record import KvBytes, Outcome, Record
 from scbench.results.store import CellStore
 from scbench.tasks.sessions import read
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from scbench.results.record import Outcome
+from scbench.record import Outcome
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 

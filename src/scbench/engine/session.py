@@ -14,7 +14,7 @@ from scbench.engine.trunk import Trunk
 from scbench.methods.base import Base, Layer, Method
 from scbench.methods.budget import Budget
 from scbench.modes import Branch, Layout, extend
-from scbench.results.record import KvBytes, StageTime
+from scbench.record import KvBytes, StageTime
 from scbench.segments.base import Footprint
 
 

@@ -10,8 +10,8 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 from scbench.config.cell import Cell
+from scbench.record import Outcome
 from scbench.results.labels import Label
-from scbench.results.record import Outcome
 from scbench.results.summary import Summary
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from scbench.record import Record
 from scbench.report.figures import accuracy_against_bytes, to_svg
 from scbench.report.text import visible
 from scbench.results.files import write_text_atomic
-from scbench.results.record import Record
 from scbench.results.scores import sweep_records
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from scbench.record import Outcome
 from scbench.report.text import visible
-from scbench.results.record import Outcome
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Table
 from scbench.results.tables import cells_table

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from scbench.record import Record
 from scbench.results.frames import FAILURES, KEY, NUMBERS, SCORES, Scored, save_scored
 from scbench.results.labels import labels
-from scbench.results.record import Record
 from scbench.results.store import FAILED, read_cell
 from scbench.results.sweep import Sweep, read_sweep
 from scbench.scoring import score

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from scbench.results.record import Outcome
+from scbench.record import Outcome
 
 WEIGHTS = (
     "Turns weigh equally inside a session, sessions inside a task, tasks inside a mean over tasks. "

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scbench.errors import ScbenchError
+from scbench.record import Outcome, Record
 from scbench.results.files import sync_folder, write_bytes_atomic
 from scbench.results.lock import writer_lock
-from scbench.results.record import Outcome, Record
 
 FAILED = frozenset({Outcome.OOM, Outcome.TIMEOUT, Outcome.ERROR})
 

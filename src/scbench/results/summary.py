@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from scbench.record import Outcome
 from scbench.results.frames import KEY, Scored, read_scored
 from scbench.results.labels import Label, labels
-from scbench.results.record import Outcome
 from scbench.results.statistics import cell_means, counted, turn_means
 from scbench.results.sweep import Sweep, read_sweep
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scbench.record import Outcome
 from scbench.results.frames import FAILURES
-from scbench.results.record import Outcome
 from scbench.results.statistics import WEIGHTS, mean_of_tasks
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value, write_table

@@ -20,8 +20,8 @@ from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
 from scbench.kernels.choose import Kernels
 from scbench.models.model import LoadedModel, load
+from scbench.record import Record
 from scbench.results.files import write_json_atomic
-from scbench.results.record import Record
 from scbench.results.store import CellStore, SessionWriter
 from scbench.run.progress import Progress
 from scbench.run.recording import Recorder, provenance

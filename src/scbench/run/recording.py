@@ -18,7 +18,7 @@ from scbench.engine.failure import Failure
 from scbench.engine.revision import ENGINE_REVISION
 from scbench.engine.session import Done, Turn
 from scbench.models.model import LoadedModel
-from scbench.results.record import Outcome, Record
+from scbench.record import Outcome, Record
 from scbench.run.work import Work
 
 
