@@ -92,16 +92,16 @@ def _compute(
     """Run the sessions that some cell lacks; how many were computed, per cell. Without any, no model is loaded."""
     finished = {name: CellStore(manifest.root, name).finished() for name in family.cells}
     lacking = {s.id: [name for name in family.cells if s.id not in finished[name]] for s in sessions}
-    todo = [session for session in sessions if lacking[session.id]]
+    pending = [session for session in sessions if lacking[session.id]]
     computed: Counter[str] = Counter()
-    if not todo:
+    if not pending:
         return computed
     some = manifest.cells[family.cells[0]]
     engine: EngineConfig = some.engine.build()
     loaded, decoder = _loaded(some, engine)
     recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
-    for number, session in enumerate(todo):
-        progress.session(number, len(todo), session.id)
+    for number, session in enumerate(pending):
+        progress.session(number, len(pending), session.id)
         work = prepare(session, {name: manifest.cells[name] for name in lacking[session.id]}, loaded)
         for name, records in _answered(decoder, work, engine, recorder, progress):
             _append(writers[name], records, manifest.cells[name])
