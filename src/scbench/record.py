@@ -66,6 +66,9 @@ class Record:
     gold: Any = None
     detail: str = ""  # for failures: what went wrong, in one line
     subtask: str | None = None
+    function: str | None = None
+    language: str | None = None
+    repo: str | None = None
     options: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     prompt_tokens: int = 0

@@ -14,14 +14,15 @@ from typing import Any
 from scbench.config.cell import Cell, Choice
 from scbench.errors import ScbenchError
 
-GENERATED_ONLY = frozenset({"length", "seed", "turns"})  # options of a task without effect on published data
+GENERATED_ONLY = frozenset({"length", "size", "seed", "turns"})  # options of a task without effect on published data
 
 
 def canonical(cell: Cell) -> Cell:
     """The cell with every setting that has no effect in it at its neutral value, so that equal cells merge.
 
     The budget is None if no method uses it; only the turns of one conversation have a history; what is in the cache
-    when a method acts matters to methods that act on it; published data has its own length and turns.
+    when a method acts matters to methods that act on it; published data has its own length and turns; a number of
+    items says more than a length.
     """
     budget = cell.budget if any(method.type.uses_budget for method in cell.methods) else None
     history = cell.history if cell.mode.options["kind"] == "multi_turn" else "gold"
@@ -41,9 +42,13 @@ def _canonical_query(cell: Cell) -> str:
 
 
 def _canonical_task(task: Choice) -> Choice:
-    if task.options.get("data") is None:
+    if task.options.get("data") is not None:
+        unused = GENERATED_ONLY
+    elif task.options.get("size") is not None:
+        unused = frozenset({"length"})
+    else:
         return task
-    neutral = {field.name: field.default for field in fields(task.type) if field.name in GENERATED_ONLY}
+    neutral = {field.name: field.default for field in fields(task.type) if field.name in unused}
     return replace(task, options={**task.options, **neutral})
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
 
 from scbench.errors import ScbenchError
-from scbench.tasks.fit import Encoder, Fitted
+from scbench.tasks.fit import Encoder, Fitted, fit
 from scbench.tasks.session import Session, Turn
+
+
+CONTEXTS = ("full", "none", "shuffled")
+Group = tuple[tuple[int, int], ...]  # character spans [start, stop) of a context
 
 
 class FieldError(ValueError):
@@ -29,23 +33,27 @@ class Task(ABC):
 
     `length`          tokens of the context, by the evaluated model's tokenizer: never above, at most
                       max(1 %, one item) below; for generated contexts only
+    `size`            null, or the number of the context's items, which then decides instead of `length`
     `limit`           number of sessions; a session does not depend on it
     `seed`            names the generated sessions; for generated contexts only
     `turns`           questions per session; for generated contexts only
     `max_new_tokens`  the longest answer, in tokens
     `data`            null: generated contexts; else a JSONL file in the published schema, or a folder that
                       holds `<published>.jsonl`
+    `context`         `full`; or a floor: `none` (the questions alone) or `shuffled` (another session's context)
 
     Class attributes: `name` (in configurations and files), `title`, `group` and `metric` (the paper's words),
     `published` (configuration of the published data set).
     """
 
     length: int = 8192
+    size: int | None = None
     limit: int = 10
     seed: int = 0
     turns: int = 5
     max_new_tokens: int = 40
     data: str | None = None
+    context: str = "full"
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -57,6 +65,10 @@ class Task(ABC):
         for option in ("length", "limit", "turns", "max_new_tokens"):
             if (value := getattr(self, option)) < 1:
                 raise ScbenchError(f"task.{option}={value}: must be at least 1")
+        if self.size is not None and self.size < 1:
+            raise ScbenchError(f"task.size={self.size}: must be at least 1, or null")
+        if self.context not in CONTEXTS:
+            raise ScbenchError(f"task.context={self.context}: must be one of {', '.join(CONTEXTS)}")
 
     @abstractmethod
     def generate(self, index: int, tokenizer: Encoder) -> Session:
@@ -73,6 +85,14 @@ class Task(ABC):
         """A published row's turn; raises `FieldError`."""
         return Turn(text_field("input", raw.get("input")), text_field("answer", raw.get("answer")))
 
+    def droppable(self, session: Session) -> Sequence[Group]:
+        """What may be taken out of the context so that every gold answer stays, in the order of taking it out.
+
+        Each group of character spans goes as a whole (an item with its separator); any number of the first groups
+        may go, and what is left is a context of the same form. Empty for a task without items.
+        """
+        return ()
+
     def answer_limits(self, session: Session) -> tuple[int, ...]:
         """The longest answer of each turn, in tokens."""
         return (self.max_new_tokens,) * len(session.turns)
@@ -80,6 +100,13 @@ class Task(ABC):
     def random(self, index: int, purpose: str) -> random.Random:
         """The random numbers that session `index` uses for one purpose: the same on every machine."""
         return random.Random(f"{self.name}/{self.seed}/{index}/{purpose}")
+
+    def fitted(self, text: Callable[[int], str], tokenizer: Encoder, *, sample: int) -> Fitted:
+        """The text of `size` items, or of as many as `length` tokens hold; `sample` items tell their rate."""
+        if self.size is None:
+            return fit(text, self.length, tokenizer, sample=sample)
+        exact = text(self.size)
+        return Fitted(exact, self.size, len(tokenizer.encode(exact, add_special_tokens=False)))
 
     def generated(self, index: int, fitted: Fitted, turns: Iterable[Turn]) -> Session:
         """The session of a generated context."""
@@ -98,9 +125,10 @@ class Task(ABC):
     def need(self, count: int, found: int, items: str) -> None:
         """Raise `ScbenchError` when the context holds fewer items than the questions need."""
         if found < count:
+            option = f"task.length={self.length}" if self.size is None else f"task.size={self.size}"
             raise ScbenchError(
-                f"{self.title}: task.length={self.length} holds {found} {items}, but the questions need {count};"
-                " raise task.length or lower task.turns"
+                f"{self.title}: {option} holds {found} {items}, but the questions need {count};"
+                f" raise {option.partition('=')[0]} or lower task.turns"
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from scbench.tasks.base import Task, rotation
-from scbench.tasks.fit import Encoder, Supply, fit
+from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.session import Session, Turn
 from scbench.tasks.stories import Scene, scenes, tell
 
@@ -31,7 +31,7 @@ class EnQA(Task):
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """People, places, objects and times in turn, starting with another kind in each session."""
         story = Supply(scenes(self.random(index, "story")))
-        fitted = fit(lambda count: tell(story.first(count)), self.length, tokenizer, sample=8)
+        fitted = self.fitted(lambda count: tell(story.first(count)), tokenizer, sample=8)
         self.need(self.turns, fitted.items, "scenes")
         asked = self.random(index, "questions").sample(story.first(fitted.items), self.turns)
         kinds = rotation(tuple(QUESTIONS), index, self.turns)

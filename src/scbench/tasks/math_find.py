@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from scbench.errors import ScbenchError
 from scbench.tasks.base import FieldError, Task, kind_of, rotation, text_field
-from scbench.tasks.fit import Encoder, fit
+from scbench.tasks.fit import Encoder
 from scbench.tasks.session import Session, Turn
 
 STATISTICS = ("largest", "smallest", "median", "second largest", "second smallest", "most frequent")
@@ -38,7 +38,7 @@ class MathFind(Task):
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """The statistics in turn, starting with another one in each session."""
         answers = self._answers(index)
-        fitted = fit(lambda count: str(self._numbers(index, answers, count)), self.length, tokenizer, sample=200)
+        fitted = self.fitted(lambda count: str(self._numbers(index, answers, count)), tokenizer, sample=200)
         self.need(LEAST, fitted.items, "numbers")
         asked = rotation(STATISTICS, index, self.turns)
         return self.generated(index, fitted, (Turn(_question(name), answers[name]) for name in asked))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from scbench.tasks.base import Task
-from scbench.tasks.fit import Encoder, Supply, fit
+from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.session import Session, Turn
 
 Pair = tuple[str, str]
@@ -30,7 +30,7 @@ class RetrKV(Task):
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """Keys of different pairs, anywhere in the object, one per turn."""
         pairs = Supply(_pairs(self.random(index, "pairs")))
-        fitted = fit(lambda count: _render(pairs.first(count)), self.length, tokenizer, sample=8)
+        fitted = self.fitted(lambda count: _render(pairs.first(count)), tokenizer, sample=8)
         self.need(self.turns, fitted.items, "pairs")
         asked = self.random(index, "questions").sample(pairs.first(fitted.items), self.turns)
         return self.generated(index, fitted, (Turn(_question(key), value) for key, value in asked))

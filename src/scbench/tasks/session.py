@@ -13,13 +13,15 @@ class Turn:
 
     `question` is the data set's `input` field, without any template around it. `answer` is the gold
     answer as the data set has it: text, a number, or a tuple of texts (Retr.MultiHop). `options` are the
-    texts of a multiple-choice question. `subtask` names the part of a mix that the turn belongs to.
+    texts of a multiple-choice question. `subtask` names the part of a mix that the turn belongs to (a task's
+    name, or `passkey`). `function` is the name of the function that Code.RepoQA asks for.
     """
 
     question: str
     answer: Answer
     options: tuple[str, ...] = ()
     subtask: str | None = None
+    function: str | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Session:
     `id` is unique within its source (task + data). `origin` is `generated` or names the published data.
     `documents` holds one hash per underlying document: sessions that share one are not independent.
     `items` counts the context's items (pairs, numbers, sentences) where it has any; `characters` and
-    `tokens` (of the evaluated model's tokenizer) are the context's length.
+    `tokens` (of the evaluated model's tokenizer) are the context's length. `language` and `repo` say where the
+    code of Code.RepoQA comes from.
     """
 
     id: str
@@ -41,3 +44,5 @@ class Session:
     characters: int
     tokens: int
     items: int | None = None
+    language: str | None = None
+    repo: str | None = None
