@@ -80,9 +80,7 @@ def ref_scores(task: str, mode: str, records: Sequence[PublishedRecord]) -> list
     labels = iter(_labels(plain))
     items = [answered(task, record) for record in records]
     functions = iter(code.ref_all([item for item in items if item.scored_as == CODE]))
-    return [
-        _value(next(functions)) if item.scored_as == CODE else ref_of(item, next(labels), mode) for item in items
-    ]
+    return [_value(next(functions)) if item.scored_as == CODE else ref_of(item, next(labels), mode) for item in items]
 
 
 def answered(task: str, record: PublishedRecord) -> Answered:

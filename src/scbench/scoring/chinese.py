@@ -12,7 +12,8 @@ from scbench.tasks.session import Answer
 
 # The signs that the original takes for punctuation: data, not a choice; it has gaps that `strict` closes.
 _REF_PUNCTUATION = frozenset(
-    string.punctuation + "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】〔〕〖〗〘〙"
+    string.punctuation
+    + "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】〔〕〖〗〘〙"
     "〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
 )
 _PASSED_OVER = frozenset("PSZC")  # Unicode's punctuation, symbols, separators and controls

@@ -62,7 +62,7 @@ def ref_function(source: str, language: str) -> str | None:
 
 def function(source: str, language: str | None) -> str | None:
     """The text of the first function, method or arrow function; None if there is none, or no grammar."""
-    if language not in GRAMMARS:
+    if language is None or language not in GRAMMARS:
         return None
     kinds = GRAMMARS[language].kinds
     encoded = source[:LONGEST].encode("utf-8", "replace")

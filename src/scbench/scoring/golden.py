@@ -51,9 +51,7 @@ def same(expected: Any, got: Any) -> bool:
     return bool(expected == got)
 
 
-def _replayed(
-    name: str, case: Case, fields: tuple[str, ...], values: Callable[[Case], Mapping[str, Any]]
-) -> Replayed:
+def _replayed(name: str, case: Case, fields: tuple[str, ...], values: Callable[[Case], Mapping[str, Any]]) -> Replayed:
     """A case beside what `values` gives for it, in the `fields` that the case has; an error is a field too."""
     try:
         got = values(case)
