@@ -33,7 +33,7 @@ def both(*turns: Answered) -> list[tuple[float, float]]:
         ("text\n  ```\na\n  ```", ["a\n"], []),
         ("```\na", ["a"], []),
         ("```\na\n```\n```\nb\n```", ["a\n", "b\n"], ["a\n", "b\n"]),
-        ("```c++\na\n```\ntext\n```", ["a\n", ""], ["text\n"]),
+        ("```c++\na\n```\ntext\n```", ["a\n"], ["text\n"]),
         ("\n\n   ```go  \n\n  a\n```<|eot|>", ["\n  a\n"], ["  a\n"]),
     ],
 )
@@ -85,7 +85,7 @@ def test_the_function_that_was_asked_for_and_no_other() -> None:
             1,
             0,
         ),
-        (f"```python\n{CLAMP}", 1, 0),
+        (f"```python\n# This is the function that you have asked me for:\n{CLAMP}", 1, 0),
         (f"```python\n{MERGE}\n\n{CLAMP}\n```", 0, 0),
     ],
 )
@@ -102,10 +102,12 @@ def test_two_names_of_one_source() -> None:
 
 
 def test_competitors_are_the_sessions_own_or_the_whole_repositorys() -> None:
-    # another session asks for nearly the same function, and first
-    rival = CLAMP + "  # clamp"
-    other = turn("", "rival", rival, session="other")
-    mine = turn(rival)
+    asked = (
+        "def total(values):\n" + "".join(f"    step_{n} = values[{n}] + {n}\n" for n in range(8)) + "    return step_7"
+    )
+    nearly = asked.replace("step_3 = values[3]", "step_3 = values[9]")
+    other = turn("", "rival", nearly, session="other")  # another session asks for nearly the same function
+    mine = turn(nearly, "total", asked)
     assert both(other, mine)[1] == (1, 0)
     assert both(replace(other, session="s"), mine)[1] == (0, 0)
     assert both(replace(other, repo="another"), mine)[1] == (1, 1)

@@ -131,7 +131,7 @@ DIFFERENCES = [
     ("passkey", "71432.5", "71432", 1, 1),
     ("passkey", "(1) 71432", "71432", 0, 0),
     ("passkey", "none", "", 0, 1),
-    ("en_sum", "It works. We tried.", "We tried.\nIt works.", 1, 0.5),
+    ("en_sum", "It works. We tried.", "We tried. It works.", 1, 0.5),
     ("en_sum", "the", "the the the", 0.5, 0.5),
     ("en_sum", "", "the", 0, 0),
 ]
@@ -205,7 +205,7 @@ def test_kv_of_the_mix_in_multi_request_mode_looks_into_the_records_keys(
 ) -> None:
     turn = Answered("mix_repoqa_kv", f"It is {gold}", gold, subtask="retr_kv")
     assert score_all([turn], "multi_request") == [Scores(score_all([turn])[0].strict, ref, raised)]
-    assert score_all([turn], "multi_request")[0].strict == float(isinstance(gold, str))
+    assert score_all([turn])[0].strict == 1
 
 
 def test_a_task_without_a_scorer_is_an_error() -> None:

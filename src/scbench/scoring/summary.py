@@ -22,9 +22,8 @@ _WORD = re.compile("[a-z0-9]+")
 def strict(prediction: str, gold: Answer) -> float:
     """F-measure of ROUGE-Lsum, with one sentence per line on both sides.
 
-    Where it differs from `ref`: sentences end at `.`, `!` or `?` before a blank too, so that
-    `It works. We tried.` and `We tried.\\nIt works.` give 1; ref 0.5, since it splits at newlines only and takes the
-    first for one sentence.
+    Where it differs from `ref`: sentences end at `.`, `!` or `?` before a blank too, so that `It works. We tried.`
+    gives 1 for `We tried. It works.`; ref 0.5, since it splits at newlines only and takes each for one sentence.
     """
     return _rouge(_lines(prediction), _lines(str(gold)))
 
