@@ -100,6 +100,12 @@ def test_a_file_that_makes_the_original_fail(
     assert replayed.agrees
 
 
+def test_a_record_without_the_label_that_the_first_one_has_is_compared_with_a_placeholder() -> None:
+    first = {"turn_idx": 0, "prediction": "x", "ground_truth": "x"}
+    records = [first, {"turn_idx": 0, "prediction": "x"}, {"turn_idx": 0, "prediction": "XXXXXXXXXX"}]
+    assert aggregate("scbench_kv", "multi_turn", records, -1).acc_str == "66.667"
+
+
 def test_bleu_of_texts_worked_out_by_hand() -> None:
     assert code.bleu("a b c d e", "a b c d e") == 1.0
     # 5 of 6 words, 4 of 5 pairs, 3 of 4 triples, 2 of 3 fours; the candidate is longer: no brevity penalty

@@ -123,6 +123,8 @@ DIFFERENCES = [
     ("icl_manyshot", "A word", "A", 0, 1),
     ("icl_manyshot", "Answer: b", "B", 1, 1),
     ("icl_manyshot", "The answer is B because of C", "B", 1, 1),
+    ("icl_manyshot", "The answer is clearly (D)", "C", 0, 1),
+    ("icl_manyshot", "The answer is clearly (D)", "D", 1, 1),
     ("icl_manyshot", "", "B", 0, 0),
     ("passkey", "71432", 71432, 1, 0),
     ("passkey", "The pass key is 71,432.", "71432", 1, 0),
