@@ -54,8 +54,8 @@ class Frame:
 
 
 PLACES = (
-    ("Hamburg", "Leipzig", "Dresden", "Bremen", "Kassel", "Potsdam", "Rostock", "Erfurt", "Mainz", "Bonn", "Ulm")
-    + ("Augsburg", "Freiburg", "Bamberg", "Trier", "Weimar", "Jena", "Worms", "Speyer", "Passau", "Kiel", "Aachen")
+    "Hamburg", "Leipzig", "Dresden", "Bremen", "Kassel", "Potsdam", "Rostock", "Erfurt", "Mainz", "Bonn", "Ulm",
+    "Augsburg", "Freiburg", "Bamberg", "Trier", "Weimar", "Jena", "Worms", "Speyer", "Passau", "Kiel", "Aachen",
 )  # fmt: skip
 TAILS = (
     (", zur Freude der Nachbarn", ", to the delight of the neighbours"),
@@ -68,8 +68,8 @@ TAILS = (
     (", wie in der Chronik steht", ", as the chronicle says"),
 )
 _SURNAMES = (
-    ("Albrecht", "Berger", "Conrad", "Dietrich", "Engel", "Fuchs", "Graf", "Hartmann", "Iversen", "Jansen")
-    + ("Keller", "Lorenz", "Martens", "Neumann", "Oswald", "Pohl", "Richter", "Sommer", "Thiele", "Ulrich")
+    "Albrecht", "Berger", "Conrad", "Dietrich", "Engel", "Fuchs", "Graf", "Hartmann", "Iversen", "Jansen",
+    "Keller", "Lorenz", "Martens", "Neumann", "Oswald", "Pohl", "Richter", "Sommer", "Thiele", "Ulrich",
 )  # fmt: skip
 _MEN = ("Anton", "Bernd", "Carl", "Dieter", "Erich", "Fritz", "Georg", "Heinrich", "Johann", "Konrad", "Ludwig")
 _WOMEN = ("Agnes", "Berta", "Clara", "Dora", "Elsa", "Frieda", "Greta", "Helene", "Ida", "Johanna", "Katharina")
@@ -114,7 +114,13 @@ FRAMES = (
             Noun("m", "Gärtner", "gardener"),
             Noun("f", "Gärtnerin", "gardener"),
         ),
-        (("jung", "young"), ("berühmt", "famous"), ("fleißig", "diligent"), ("geduldig", "patient"), ("stolz", "proud")),
+        (
+            ("jung", "young"),
+            ("berühmt", "famous"),
+            ("fleißig", "diligent"),
+            ("geduldig", "patient"),
+            ("stolz", "proud"),
+        ),
         (("verheiratet", "married"), ("beliebt", "popular"), ("reich", "rich"), ("versichert", "insured")),
         range(13, 900),
         {"m": _MEN_NAMES, "f": _WOMEN_NAMES},
@@ -129,7 +135,13 @@ FRAMES = (
             Noun("f", "Insel", "island"),
             Noun("m", "Vorort", "suburb"),
         ),
-        (("grün", "green"), ("klein", "small"), ("wohlhabend", "wealthy"), ("ruhig", "quiet"), ("bekannt", "well-known")),
+        (
+            ("grün", "green"),
+            ("klein", "small"),
+            ("wohlhabend", "wealthy"),
+            ("ruhig", "quiet"),
+            ("bekannt", "well-known"),
+        ),
         (("verschuldet", "in debt"), ("mit dem Zug erreichbar", "reachable by train"), ("umzäunt", "fenced in")),
         range(120, 9000),
         {"m": _VILLAGES, "f": _VILLAGES, "n": _VILLAGES},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from random import Random
 from typing import Any, ClassVar
 
@@ -67,7 +67,7 @@ class ICLManyShot(Task):
     def droppable(self, session: Session) -> Sequence[Group]:
         """The shots but the last, the first ones first; the questions can be answered without any."""
         starts = [match.start() for match in re.finditer("^Question:", session.context, re.MULTILINE)]
-        return [(span,) for span in zip(starts, starts[1:], strict=False)]
+        return [(span,) for span in pairwise(starts)]
 
     def _solved(self, index: int, purpose: str, kind: Kind, known: set[str]) -> Iterator[Solved]:
         """Different puzzles, none of which is `known`; they then are."""

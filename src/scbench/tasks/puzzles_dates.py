@@ -9,8 +9,8 @@ from scbench.tasks.puzzles import Puzzle
 
 OPTIONS = 6
 MONTHS = (
-    ("January", "February", "March", "April", "May", "June")
-    + ("July", "August", "September", "October", "November", "December")
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 FORMS = ("{month} {day}, {year}", "{number}/{day}/{year}", "{day} {month} {year}")
 TOLD = (  # a sentence, and how many days before today its date is, for n days
@@ -68,5 +68,5 @@ def _asked(source: random.Random) -> tuple[str, int]:
 
 
 def _written(ordinal: int) -> str:
-    day = date.fromordinal(ordinal)
-    return f"{day.month:02}/{day.day:02}/{day.year}"
+    iso = date.fromordinal(ordinal).isoformat()
+    return f"{iso[5:7]}/{iso[8:]}/{iso[:4]}"

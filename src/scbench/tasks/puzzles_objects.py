@@ -10,8 +10,8 @@ from scbench.tasks.puzzles import Puzzle
 OPTIONS = 7
 SWAPS = 7
 PEOPLE = (
-    ("Anna", "Bruno", "Carla", "Daniel", "Elena", "Frank", "Gloria", "Hugo", "Irene", "Jakob", "Karin", "Leo")
-    + ("Maria", "Nils", "Olivia", "Paul", "Rosa", "Simon", "Teresa", "Viktor", "Wanda", "Xenia", "Yusuf", "Zoe")
+    "Anna", "Bruno", "Carla", "Daniel", "Elena", "Frank", "Gloria", "Hugo", "Irene", "Jakob", "Karin", "Leo",
+    "Maria", "Nils", "Olivia", "Paul", "Rosa", "Simon", "Teresa", "Viktor", "Wanda", "Xenia", "Yusuf", "Zoe",
 )  # fmt: skip
 ORDER = ("First", "Then", "Next", "After that", "A little later", "Soon after", "Finally")
 

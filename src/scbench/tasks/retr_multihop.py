@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from scbench.errors import ScbenchError
@@ -103,7 +104,7 @@ def _scattered(chains: list[Chain], source: random.Random) -> Iterator[str]:
 def _lines(chain: Chain) -> Iterator[str]:
     value, names = chain
     yield f"VAR {names[0]} = {value} ."
-    for known, name in zip(names, names[1:], strict=False):
+    for known, name in pairwise(names):
         yield f"VAR {name} = VAR {known} ."
 
 
