@@ -112,7 +112,7 @@ def test_a_session_depends_on_its_number_and_the_seed_alone(task: Task) -> None:
 HASHES = {
     "retr_prefix_suffix": ("cdbe8d8c132e1b66", "cc9cb9e93a769371", "fd5de43b4cd5dff4"),
     "retr_multihop": ("23b6c511500f9fbf", "95984dc64031de50", "89f64e176b2ad3ad"),
-    "icl_manyshot": ("387a7303f32a7296", "4842812d98ec546e", "78313f45a9943bf1"),
+    "icl_manyshot": ("76c94a1459e8f384", "5c79d6ae0caa915e", "78313f45a9943bf1"),
 }
 
 

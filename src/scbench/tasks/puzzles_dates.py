@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from datetime import date
 
-from scbench.tasks.puzzles import Puzzle
+from scbench.tasks.puzzles import Puzzle, pick
 
 OPTIONS = 6
 MONTHS = (
@@ -24,9 +24,10 @@ TOLD_BY_DAYS = (("{name} arrived {n} days ago, on {date}.", 1), ("{name} will le
 ASKED = (("today", 0), ("tomorrow", 1), ("yesterday", -1), ("one week from today", 7), ("one week ago", -7))
 ASKED_BY_DAYS = (("{n} days from today", 1), ("{n} days ago", -1), ("{n} weeks from today", 7), ("{n} weeks ago", -7))
 NAMES = ("Ada", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Iris", "Jonas", "Kate", "Louis")
+DAYS_TOLD, UNITS_ASKED = range(3, 61), range(2, 21)
 GAPS = (-3653, -365, -31, -7, -2, -1, 0, 1, 2, 7, 31, 365, 3653)  # days: what a slip costs
 
-_FIRST, _LAST = date(1901, 1, 1).toordinal(), date(2099, 12, 31).toordinal()
+_TODAYS = range(date(1901, 1, 1).toordinal(), date(2100, 1, 1).toordinal())
 
 
 def puzzle(source: random.Random) -> Puzzle:
@@ -35,10 +36,10 @@ def puzzle(source: random.Random) -> Puzzle:
     Right and wrong dates are one draw of gaps, of which any may be the right one: so the right date is not in the
     middle of the others, nor the one that most resembles them.
     """
-    today = source.randint(_FIRST, _LAST)
+    today = pick(_TODAYS, source)
     told = _told(today, source)
     phrase, days = _asked(source)
-    right, *wrong = source.sample(GAPS, OPTIONS)
+    right, *wrong = sorted(GAPS, key=lambda _: source.random())[:OPTIONS]
     answer = today + days
     return Puzzle(
         text=f"{told} What is the date {phrase} in MM/DD/YYYY?",
@@ -49,21 +50,21 @@ def puzzle(source: random.Random) -> Puzzle:
 
 def _told(today: int, source: random.Random) -> str:
     if source.random() < 0.5:
-        form, days = source.choice(TOLD)
+        form, days = pick(TOLD, source)
         name, n = "", 1
     else:
-        form, days = source.choice(TOLD_BY_DAYS)
-        name, n = source.choice(NAMES), source.randint(3, 60)
+        form, days = pick(TOLD_BY_DAYS, source)
+        name, n = pick(NAMES, source), pick(DAYS_TOLD, source)
     day = date.fromordinal(today - days * n)
-    text = source.choice(FORMS).format(month=MONTHS[day.month - 1], number=day.month, day=day.day, year=day.year)
+    text = pick(FORMS, source).format(month=MONTHS[day.month - 1], number=day.month, day=day.day, year=day.year)
     return form.format(name=name, n=n, date=text)
 
 
 def _asked(source: random.Random) -> tuple[str, int]:
     if source.random() < 0.5:
-        return source.choice(ASKED)
-    form, days = source.choice(ASKED_BY_DAYS)
-    n = source.randint(2, 20)
+        return pick(ASKED, source)
+    form, days = pick(ASKED_BY_DAYS, source)
+    n = pick(UNITS_ASKED, source)
     return form.format(n=n), days * n
 
 

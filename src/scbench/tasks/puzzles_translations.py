@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from scbench.tasks.german import FRAMES, PLACES, TAILS, Frame, Noun, Pair
-from scbench.tasks.puzzles import Puzzle
+from scbench.tasks.puzzles import Puzzle, pick
 
 
 @dataclass(frozen=True)
@@ -63,34 +63,34 @@ def puzzle(source: random.Random) -> Puzzle:
 
 
 def _sentence(source: random.Random) -> Sentence:
-    frame = source.choice(FRAMES)
-    noun = source.choice(frame.nouns)
+    frame = pick(FRAMES, source)
+    noun = pick(frame.nouns, source)
     return Sentence(
         frame=frame,
         noun=noun,
         name=_name(frame, noun, source),
-        place=source.choice(PLACES),
-        adjective=source.choice(frame.adjectives),
-        number=source.choice(frame.numbers),
-        state=source.choice(frame.states),
+        place=pick(PLACES, source),
+        adjective=pick(frame.adjectives, source),
+        number=pick(frame.numbers, source),
+        state=pick(frame.states, source),
         negated=source.random() < 0.5,
-        tail=source.choice(TAILS),
+        tail=pick(TAILS, source),
     )
 
 
 def _name(frame: Frame, noun: Noun, source: random.Random) -> str:
-    return " ".join([source.choice(part) for part in frame.names[noun.gender]])
+    return " ".join([pick(part, source) for part in frame.names[noun.gender]])
 
 
 def _other_adjective(sentence: Sentence, source: random.Random) -> Sentence:
     others = [adjective for adjective in sentence.frame.adjectives if adjective != sentence.adjective]
-    return replace(sentence, adjective=source.choice(others))
+    return replace(sentence, adjective=pick(others, source))
 
 
 def _other_number(sentence: Sentence, source: random.Random) -> Sentence:
     other = sentence.number
     while other == sentence.number:
-        other = source.choice(sentence.frame.numbers)
+        other = pick(sentence.frame.numbers, source)
     return replace(sentence, number=other)
 
 
@@ -113,7 +113,7 @@ def _without_tail(sentence: Sentence, source: random.Random) -> Sentence:
 
 def _other_noun(sentence: Sentence, source: random.Random) -> Sentence:
     others = [noun for noun in sentence.frame.nouns if noun.english != sentence.noun.english]
-    return replace(sentence, noun=source.choice(others))
+    return replace(sentence, noun=pick(others, source))
 
 
 ERRORS: Mapping[str, Callable[[Sentence, random.Random], Sentence]] = {
