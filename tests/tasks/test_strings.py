@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import fields, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from scbench.errors import ScbenchError
 from scbench.tasks.base import FieldError, Task
-from scbench.tasks.icl_manyshot import ICLManyShot
+from scbench.tasks.icl_manyshot import ICLManyShot, Kind
+from scbench.tasks.puzzles import Puzzle
 from scbench.tasks.retr_multihop import RetrMultiHop
 from scbench.tasks.retr_prefix_suffix import RetrPrefixSuffix
 from scbench.tasks.session import Session, Turn
@@ -373,3 +374,11 @@ def test_any_part_of_a_published_text_may_be_dropped_but_answers() -> None:
     groups = RetrPrefixSuffix().droppable(session)
     assert without(context, groups) == "Dictionary: ['abxyz', 'last']"
     assert without(context, groups[:1]) == "Dictionary: ['abxyz', 'abq', 'qyz', 'last']"  # near misses go last
+
+
+def test_a_puzzle_is_not_told_twice() -> None:
+    kind = Kind(lambda source: Puzzle(str(source.randrange(8)), "right", ("wrong",)), 2)
+    known = {"3", "5"}
+    solved = list(islice(ICLManyShot()._solved(0, "shots", kind, known), 6))
+    assert sorted(question[10] for question, _ in solved) == list("012467")
+    assert known == set("01234567")
