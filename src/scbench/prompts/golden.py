@@ -51,7 +51,7 @@ MODES: Mapping[str, tuple[bool, str]] = {  # (requests, history)
 class Tokenizer(Encoder, Protocol):
     """A tokenizer that also decodes."""
 
-    def decode(self, token_ids: Sequence[int], /) -> str:
+    def decode(self, token_ids: Sequence[int], /, *, clean_up_tokenization_spaces: bool) -> str:
         """The text of token ids, special tokens included."""
 
 
@@ -96,18 +96,37 @@ def checks(data: Mapping[str, Any], tokenizer: Tokenizer | None = None) -> Itera
 
 
 def _usable(data: Mapping[str, Any], tokenizer: Tokenizer | None) -> Tokenizer | None:
+    """The tokenizer, as it is or with begin-of-text in front, if it reads the file's probes as the file does."""
     try:
         tokenizer = tokenizer or _smollm2()
     except (ScbenchError, ImportError) as error:
         _log.warning("token ids are not compared, prompt strings only: there is no SmolLM2 tokenizer (%s)", error)
         return None
-    for probe in data["tokenizer"]["probes"]:
-        expected = [tuple(probe["ids"]), tuple(probe["ids_without_special"])]
-        found = [tokens.encode_first(tokenizer, probe["text"]), tokens.encode_later(tokenizer, probe["text"])]
-        if found != expected:
-            _log.warning("token ids are not compared, prompt strings only: the tokenizer reads %r otherwise", probe["text"])
-            return None
-    return tokenizer
+    for candidate in (tokenizer, _BeginFirst(tokenizer, data["tokenizer"]["bos_token_id"])):
+        if all(_reads(candidate, probe) for probe in data["tokenizer"]["probes"]):
+            return candidate
+    _log.warning("token ids are not compared, prompt strings only: the tokenizer does not read the file's probes alike")
+    return None
+
+
+def _reads(tokenizer: Tokenizer, probe: Mapping[str, Any]) -> bool:
+    with_special, without = (tokens.encode_first(tokenizer, probe["text"]), tokens.encode_later(tokenizer, probe["text"]))
+    return (list(with_special), list(without)) == (probe["ids"], probe["ids_without_special"])
+
+
+@dataclass(frozen=True)
+class _BeginFirst:
+    """A tokenizer made to put begin-of-text before a text: releases of transformers disagree on SmolLM2's GGUF file."""
+
+    tokenizer: Tokenizer
+    begin: int
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return [self.begin, *ids] if add_special_tokens else ids
+
+    def decode(self, token_ids: Sequence[int], /, *, clean_up_tokenization_spaces: bool) -> str:
+        return self.tokenizer.decode(token_ids, clean_up_tokenization_spaces=clean_up_tokenization_spaces)
 
 
 def _smollm2() -> Tokenizer:
@@ -238,8 +257,18 @@ def _ids(prompts: Sequence[str], budget: int, tokenizer: Tokenizer) -> dict[str,
     if len(first) < len(whole):
         cut = len(first) // 2
         around = [list(first[max(0, cut - 6) : cut]), list(first[cut : cut + 6])]
-        found |= {"ids_around_cut": around, "truncated_text": tokenizer.decode(list(first))}
+        found |= {"ids_around_cut": around, "truncated_text": _tidy(tokenizer.decode(list(first), clean_up_tokenization_spaces=False))}
     return found
+
+
+def _tidy(text: str) -> str:
+    """Decoded text as the recorder's release of transformers showed it, without blanks before punctuation."""
+    for sign in (".", "?", "!", ","):
+        text = text.replace(f" {sign}", sign)
+    text = text.replace(" ' ", "'")
+    for ending in ("n't", "'m", "'s", "'ve", "'re"):
+        text = text.replace(f" {ending}", ending)
+    return text
 
 
 def _hash(ids: Sequence[int]) -> str:
