@@ -110,7 +110,10 @@ def _usable(data: Mapping[str, Any], tokenizer: Tokenizer | None) -> Tokenizer |
 
 
 def _reads(tokenizer: Tokenizer, probe: Mapping[str, Any]) -> bool:
-    with_special, without = (tokens.encode_first(tokenizer, probe["text"]), tokens.encode_later(tokenizer, probe["text"]))
+    with_special, without = (
+        tokens.encode_first(tokenizer, probe["text"]),
+        tokens.encode_later(tokenizer, probe["text"]),
+    )
     return (list(with_special), list(without)) == (probe["ids"], probe["ids_without_special"])
 
 
@@ -170,6 +173,8 @@ class _Run:
                 finished += 1
         except OriginalError as error:
             raised = error.raised
+        if self.tokenizer is None and raised == "" and self.run.get("error"):
+            return  # it may have been raised over token ids
         yield self._check("error", raised, self.run.get("error") or "")
         yield self._check("rows finished", finished, self._finished(len(recorded)))
 
@@ -257,7 +262,10 @@ def _ids(prompts: Sequence[str], budget: int, tokenizer: Tokenizer) -> dict[str,
     if len(first) < len(whole):
         cut = len(first) // 2
         around = [list(first[max(0, cut - 6) : cut]), list(first[cut : cut + 6])]
-        found |= {"ids_around_cut": around, "truncated_text": _tidy(tokenizer.decode(list(first), clean_up_tokenization_spaces=False))}
+        found |= {
+            "ids_around_cut": around,
+            "truncated_text": _tidy(tokenizer.decode(list(first), clean_up_tokenization_spaces=False)),
+        }
     return found
 
 

@@ -94,9 +94,7 @@ def _queries(session: Session, variant: Variant) -> tuple[str, ...]:
     asked = [wording.ask(turn) for turn in session.turns]
     if variant.chat is None:
         return tuple(asked)
-    rendered = [
-        variant.chat([_system(), _user(MARKER + question)], generation=True) for question in asked
-    ]
+    rendered = [variant.chat([_system(), _user(MARKER + question)], generation=True) for question in asked]
     return tuple(text.split(MARKER)[1] for text in rendered)
 
 
@@ -111,9 +109,7 @@ def _plain_followups(session: Session, history: str) -> list[str]:
     if history == "generated":
         return [wording.ask(turn) for turn in session.turns[1:]]
     answers = [written(turn.answer) for turn in session.turns]
-    return [
-        answer + SEPARATOR + wording.again(turn) for answer, turn in zip(answers, session.turns[1:], strict=False)
-    ]
+    return [answer + SEPARATOR + wording.again(turn) for answer, turn in zip(answers, session.turns[1:], strict=False)]
 
 
 def _chat_followups(session: Session, history: str, chat: Renderer) -> list[str]:
@@ -138,7 +134,6 @@ def _chat_followups(session: Session, history: str, chat: Renderer) -> list[str]
 def written(answer: Answer) -> str:
     """A gold answer as Python writes the data set's value: a list with brackets and quotes."""
     return str(list(answer)) if isinstance(answer, tuple) else str(answer)
-
 
 
 def _system() -> Message:

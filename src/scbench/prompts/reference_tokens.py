@@ -67,6 +67,16 @@ def first_budget(task: str, max_seq_length: int, turns: int, *, requests: bool) 
     return _window(max_seq_length) - reserved - REQUEST_RESERVE * requests
 
 
+def reserve(task: str, window: int, limits: Tokens, *, requests: bool) -> int:
+    """`first_budget` for the limits that a session's turns have here, which may be lower than the original's.
+
+    A mix reserves one limit of each kind for every second turn, any other task its limit for every turn.
+    """
+    kinds = sum(sorted(set(limits))) if task in MIXES else max(limits)
+    reserved = kinds * len(limits) // 2 if task in MIXES else kinds * len(limits)
+    return window - reserved - REQUEST_RESERVE * requests
+
+
 def _window(max_seq_length: int) -> int:
     return UNLIMITED if max_seq_length == -1 else max_seq_length
 
