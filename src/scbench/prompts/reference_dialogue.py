@@ -58,7 +58,7 @@ def _check_window(first: int, later: Sequence[int], limits: Tokens, window: int,
     longest = max(map(sum, zip(later, limits, strict=True))) if requests else sum(later) + limits[-1]
     if first + longest > window:
         raise ScbenchError(
-            f"prompt_style=ref: prompts and answers need {first + longest} tokens, but the model's window has {window}; "
+            f"prompt_style=ref: prompts and answers need {first + longest} tokens; the model's window has {window}; "
             "lower task.turns or task.max_new_tokens"
         )
 

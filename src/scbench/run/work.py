@@ -35,7 +35,7 @@ class Work:
 
 
 def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel) -> Work:
-    """Ask a session's questions in every cell's mode. The cells are of one family: same task, history, turns, prompts."""
+    """Ask a session's questions in every cell's mode. The cells are of one family: same task, turns, history, style."""
     some = next(iter(cells.values()))
     task = some.task.build()
     session = replace(session, turns=session.turns[: some.max_turns])
