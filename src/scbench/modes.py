@@ -34,7 +34,9 @@ class Layout:
 
     `points` is ascending, holds the end of the context, `base` and every branch's `leaves`, and ends with
     `len(trunk)`. Methods act only at points; a prefill span never crosses one. `protected` are the trunk
-    intervals [start, stop) of the chat template and system text, which no method may drop.
+    intervals [start, stop) of the chat template and system text, which no method may drop. `observed` are ids that a
+    method's observers read behind the base before it acts, and that do not stay in the base: in multi-request mode
+    the first question, if the cache is to know one. Its own branch reads them again.
     """
 
     mode: str
@@ -44,6 +46,7 @@ class Layout:
     points: tuple[int, ...]
     branches: tuple[Branch, ...]
     protected: tuple[tuple[int, int], ...] = ()
+    observed: Tokens = ()
 
 
 MULTI_TURN = "multi_turn"
@@ -70,6 +73,18 @@ def build_layout(mode: Mode, dialogue: Dialogue, max_new_tokens: Tokens, history
     if mode.kind == MULTI_REQUEST:
         return multi_request(dialogue, max_new_tokens)
     return multi_turn(dialogue, max_new_tokens) if history == "gold" else first_turn(dialogue, max_new_tokens)
+
+
+def with_query(layout: Layout, query: str) -> Layout:
+    """The layout for a method that has seen the first question when it acts (`aware`), or none (`free`).
+
+    Multi-turn: the base ends behind the question, or in front of it. Multi-request: the base is the context, and all
+    requests share what the method makes of it; `aware` lets it observe the first question on top.
+    """
+    if query == "free":
+        return replace(layout, base=layout.context)
+    first = layout.branches[0]
+    return replace(layout, observed=first.suffix) if layout.base == first.leaves else layout
 
 
 def multi_turn(dialogue: Dialogue, max_new_tokens: Tokens) -> Layout:

@@ -58,6 +58,7 @@ SPARSE = Choice("sparse", "dummy_classes.Sparse", {"pattern": "a", "layers": [0]
         dataclasses.replace(CELL, budget=64),
         dataclasses.replace(CELL, history="generated"),
         dataclasses.replace(CELL, query="free"),
+        dataclasses.replace(CELL, prompt_style="ref"),
         dataclasses.replace(CELL, max_turns=2),
     ],
 )
@@ -332,3 +333,11 @@ def test_hashes_read_each_file_once(conf: Path, monkeypatch: pytest.MonkeyPatch)
     for cell in compose(["method=dense,streaming", "task=kv,qa", "budget=1,2"], conf).cells:
         hashes.of(cell)
     assert read == ["dummy_classes"]
+
+
+def test_the_originals_prompts_make_each_mode_a_family() -> None:
+    turns = dataclasses.replace(CELL, prompt_style="ref")
+    assert family_id(turns) != family_id(CELL)
+    assert family_id(turns) != family_id(dataclasses.replace(turns, mode=REQUEST))
+    assert family_id(CELL) == family_id(dataclasses.replace(CELL, mode=REQUEST))
+    assert Cell.from_dict(turns.to_dict()) == turns

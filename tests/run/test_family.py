@@ -200,3 +200,9 @@ def test_a_full_disk_names_the_cell(sweep, monkeypatch):
         ScbenchError, match=r"smollm2_135m · dense · retr_kv · multi_turn: cannot append session .*No space"
     ):
         run(manifest)
+
+
+def test_the_originals_prompts_run_too(sweep):
+    manifest = sweep("method=dense", "prompt_style=ref", "mode=multi_turn,multi_request")
+    run(manifest)
+    assert {r.outcome for lines in records(manifest).values() for r in lines} == {Outcome.OK}

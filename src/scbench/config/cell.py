@@ -37,17 +37,20 @@ class SharedConfig:
     `budget`: tokens (int), share of the base (float in (0, 1]), stored bytes (text such as `64MiB`), or None.
     `history`: `gold` or `generated` answers are fed back. `query`: whether a compressed cache has seen the
     question (`aware`), not (`free`), or as the mode has it (`auto`). `max_turns`: `all`, or turns per session.
+    `prompt_style`: `fixed`, or the original benchmark's prompts to the character (`ref`).
     """
 
     budget: Any = None
     history: str = "gold"
     query: str = "auto"
     max_turns: Any = "all"
+    prompt_style: str = "fixed"
     results: str = "results"
 
     def __post_init__(self) -> None:
         _one_of("history", self.history, ("gold", "generated"))
         _one_of("query", self.query, ("auto", "aware", "free"))
+        _one_of("prompt_style", self.prompt_style, ("fixed", "ref"))
         turns = self.max_turns
         if turns != "all" and (isinstance(turns, bool) or not isinstance(turns, int) or turns < 1):
             raise ScbenchError(f"max_turns is 'all' or a number of turns of at least 1, not {turns!r}")
@@ -162,6 +165,7 @@ class Cell:
     history: str
     query: str
     max_turns: int | None
+    prompt_style: str = "fixed"
 
     @property
     def method_name(self) -> str:
@@ -180,6 +184,7 @@ class Cell:
             "history": self.history,
             "query": self.query,
             "max_turns": self.max_turns,
+            "prompt_style": self.prompt_style,
         }
 
     @classmethod

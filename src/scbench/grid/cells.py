@@ -91,13 +91,18 @@ def source_id(cell: Cell, hashes: Mapping[str, Any]) -> str:
 
 
 def family_id(cell: Cell) -> str:
-    """12 hexadecimal digits of what a family shares: model, engine, sessions, history, prefill; not method or mode."""
+    """12 hexadecimal digits of what a family shares: model, engine, sessions, history, prompts, prefill; no method.
+
+    Nor the mode, unless the prompts are the original's: those share too few tokens between the modes.
+    """
     shared = {
         "model": cell.model.to_dict(),
         "engine": cell.engine.to_dict(),
         "task": cell.task.to_dict(),
         "history": cell.history,
         "max_turns": cell.max_turns,
+        "prompt_style": cell.prompt_style,
+        "mode": cell.mode.to_dict() if cell.prompt_style == "ref" else None,
         "prefill": [method.type.family_key for method in cell.methods],
     }
     return digest(shared, 12)

@@ -11,8 +11,10 @@ from scbench.engine.session import Job
 from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
 from scbench.models.model import LoadedModel
-from scbench.modes import build_layout, fit_middle
+from scbench.modes import MULTI_REQUEST, build_layout, fit_middle, with_query
 from scbench.prompts.dialogue import Dialogue, build_dialogue
+from scbench.prompts.reference_dialogue import build_reference
+from scbench.tasks.base import Task
 from scbench.tasks.session import Session
 
 
@@ -33,24 +35,37 @@ class Work:
 
 
 def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel) -> Work:
-    """Ask a session's questions in every cell's mode. The cells are of one family: same task, history and turns."""
+    """Ask a session's questions in every cell's mode. The cells are of one family: same task, turns, history, style."""
     some = next(iter(cells.values()))
     task = some.task.build()
     session = replace(session, turns=session.turns[: some.max_turns])
     limits = task.answer_limits(session)
     try:
-        whole = build_dialogue(session, task, loaded.tokenizer)
-        dialogue, cut = fit_middle(whole, loaded.window, limits, some.history)
+        dialogue, cut = _dialogue(session, task, some, loaded, limits)
         jobs = tuple(_job(name, cell, dialogue, limits) for name, cell in cells.items())
     except ScbenchError as error:
         return Work(session, cells, failure=Failure.of(error))
     return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut)
 
 
+def _dialogue(
+    session: Session, task: Task, cell: Cell, loaded: LoadedModel, limits: tuple[int, ...]
+) -> tuple[Dialogue, int]:
+    """The session's dialogue in the cell's style, fitted to the model's window, and the tokens that this cost."""
+    if cell.prompt_style == "ref":
+        return build_reference(
+            session,
+            loaded.tokenizer,
+            requests=cell.mode.build().kind == MULTI_REQUEST,
+            history=cell.history,
+            window=loaded.window,
+            limits=limits,
+        )
+    return fit_middle(build_dialogue(session, task, loaded.tokenizer), loaded.window, limits, cell.history)
+
+
 def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> Job:
-    layout = build_layout(cell.mode.build(), dialogue, limits, cell.history)
-    if cell.query == "free":  # the method acts before it can see a question
-        layout = replace(layout, base=layout.context)
+    layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query)
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)
