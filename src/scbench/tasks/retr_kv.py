@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-from scbench.tasks.base import Task
+from scbench.tasks.base import Group, Task
 from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.session import Session, Turn
+from scbench.tasks.shrink import separated
 
 Pair = tuple[str, str]
+TEXT = r'"((?:[^"\\]|\\.)*)"'
+PAIR = re.compile(rf"{TEXT}\s*:\s*{TEXT}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,21 @@ class RetrKV(Task):
         self.need(self.turns, fitted.items, "pairs")
         asked = self.random(index, "questions").sample(pairs.first(fitted.items), self.turns)
         return self.generated(index, fitted, (Turn(_question(key), value) for key, value in asked))
+
+    def droppable(self, session: Session) -> Sequence[Group]:
+        """The pairs that no turn asks for, in random order, so that the others keep their depths."""
+        found = list(PAIR.finditer(session.context))
+        asked = "\n".join(turn.question for turn in session.turns)
+        answers = {str(turn.answer) for turn in session.turns}
+        kept = {place for place, pair in enumerate(found) if pair[1] in asked or pair[2] in answers}
+        groups = [(span,) for span in separated([pair.span() for pair in found], kept).values()]
+        random.Random(f"{self.name}/drop/{session.documents}").shuffle(groups)
+        return groups
+
+    def answer_kept(self, turn: Turn, whole: str, kept: str) -> bool:
+        """Whether the pair that is asked for still stands, its key too."""
+        asked = [pair[0] for pair in PAIR.finditer(whole) if pair[1] in turn.question and pair[2] == turn.answer]
+        return all(pair in kept for pair in asked) if asked else super().answer_kept(turn, whole, kept)
 
 
 def _pairs(source: random.Random) -> Iterator[Pair]:
