@@ -64,6 +64,7 @@ def _score_row(record: Record, task: str) -> Row:
         "ref_raised": "",
         "prompt_tokens": record.prompt_tokens,
         "output_tokens": record.output_tokens,
+        "answer_cut": record.answer_cut,
     }
     if record.outcome not in FAILED:
         scores = score(task, record.prediction, record.gold, record.options, record.subtask)

@@ -98,7 +98,7 @@ class MathFind(Task):
         if asked is None:
             return super().answer_kept(turn, whole, kept)
         before, after = ([float(number) for number in NUMBER.findall(text)] for text in (whole, kept))
-        return len(after) > 1 and _statistics(before)[asked] == _statistics(after)[asked]
+        return min(len(before), len(after)) > 1 and _statistics(before)[asked] == _statistics(after)[asked]
 
     def _answers(self, index: int) -> dict[str, int]:
         source = self.random(index, "answers")
@@ -165,6 +165,6 @@ def _question(statistic: str) -> str:
 def _number(field: str, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(field, f"expected a number, found {kind_of(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise FieldError(field, "is not a finite number")
     return value

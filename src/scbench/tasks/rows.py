@@ -1,4 +1,4 @@
-"""Where published rows lie: JSONL and Parquet files, folders of them, and the hub. Read one by one, never all at once."""
+"""Where published rows lie: JSONL and Parquet files, folders of them, and the hub. They are read one by one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,12 @@ def read_rows(data: str, published: str) -> Iterator[Row]:
     if source is not None:
         yield from _hub(source, published)
         return
-    found = 0
-    for file in find_files(data, published):
-        for found, row in enumerate(_file(file), found + 1):
-            yield row
-    if not found:
+    rows = chain.from_iterable(map(_file, find_files(data, published)))
+    empty = True
+    for row in rows:
+        empty = False
+        yield row
+    if empty:
         raise ScbenchError(f"{data}: has no rows; give the data set's own file, or its folder")
 
 
@@ -132,9 +134,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
             raise
         reason = " ".join(str(error).split())
-        raise ScbenchError(
-            f"{path}, row {number + 1}: the Parquet file is damaged ({reason}); get it again"
-        ) from error
+        raise ScbenchError(f"{path}, row {number + 1}: the Parquet file is damaged ({reason}); get it again") from error
 
 
 def _hub(source: Hub, published: str) -> Iterator[Row]:
@@ -145,9 +145,7 @@ def _hub(source: Hub, published: str) -> Iterator[Row]:
     place = f"hub:{source.repository}@{source.revision[:12]}, {published}"
     number = 0
     try:
-        rows = load_dataset(
-            source.repository, published, split="test", revision=source.revision, streaming=True
-        )
+        rows = load_dataset(source.repository, published, split="test", revision=source.revision, streaming=True)
         for values in rows:
             number += 1
             row = f"{place}, row {number}"
