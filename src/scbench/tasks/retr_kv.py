@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -44,15 +45,32 @@ class RetrKV(Task):
         found = list(PAIR.finditer(session.context))
         asked = "\n".join(turn.question for turn in session.turns)
         answers = {str(turn.answer) for turn in session.turns}
-        kept = {place for place, pair in enumerate(found) if pair[1] in asked or pair[2] in answers}
+        kept = {
+            place
+            for place, pair in enumerate(found)
+            if any(key in asked for key in _forms(pair[1])) or answers & _forms(pair[2])
+        }
         groups = [(span,) for span in separated([pair.span() for pair in found], kept).values()]
         random.Random(f"{self.name}/drop/{session.documents}").shuffle(groups)
         return groups
 
     def answer_kept(self, turn: Turn, whole: str, kept: str) -> bool:
         """Whether the pair that is asked for still stands, its key too."""
-        asked = [pair[0] for pair in PAIR.finditer(whole) if pair[1] in turn.question and pair[2] == turn.answer]
+        asked = [
+            pair[0]
+            for pair in PAIR.finditer(whole)
+            if turn.answer in _forms(pair[2]) and any(key in turn.question for key in _forms(pair[1]))
+        ]
         return all(pair in kept for pair in asked) if asked else super().answer_kept(turn, whole, kept)
+
+
+def _forms(literal: str) -> set[str]:
+    """What a question may write for a JSON text: the text as it stands, without escapes, or with as few as can be."""
+    try:
+        text = str(json.loads(f'"{literal}"', strict=False))
+    except ValueError:
+        return {literal}
+    return {literal, text, json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
 def _pairs(source: random.Random) -> Iterator[Pair]:

@@ -117,7 +117,7 @@ def _no_number(word: str) -> float:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    """One row per batch, pages read as they come: one book in memory, not a row group of them."""
+    """One row at a time; what is in memory is the page of the file that holds it, the least that Parquet reads."""
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
