@@ -35,7 +35,7 @@ def test_the_fewest_pairs_go_in_few_passes(window: int) -> None:
     dialogue, cut = fitting(task, window, "whole", built)(session)
     excess = excess_tokens(dialogue, window, (20,) * 5)
     assert excess <= 0
-    smaller = [other for other in built if len(other.context) > len(session.context) - 80 * (cut.groups - 1)]
+    smaller = [other for other in built if len(other.context) >= len(session.context) - 80 * (cut.groups - 1)]
     assert all(excess_tokens(build_dialogue(o, task, TOKENIZER), window, (20,) * 5) > 0 for o in smaller)
     assert -excess < 100, "a pair has about 80 characters, and no character is more than a token"
     assert len(built) <= 12
