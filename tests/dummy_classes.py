@@ -48,6 +48,11 @@ class Task:
     turns: int = 5
     max_new_tokens: int = 8
     data: str | None = None
+    published: ClassVar[str] = "kv"
+
+    @classmethod
+    def has_items(cls) -> bool:
+        return True
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def fit_middle(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history:
     the number of dropped tokens, 0 for an untouched dialogue. Raises `ScbenchError` where not even the
     dialogue without context text fits.
     """
-    excess = _longest(dialogue, max_new_tokens, history) - window
+    excess = excess_tokens(dialogue, window, max_new_tokens, history)
     if excess <= 0:
         return dialogue, 0
     protected = {place for start, stop in dialogue.protected for place in range(start, stop)}
@@ -165,6 +165,11 @@ def fit_middle(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history:
         ),
     )
     return fitted, excess
+
+
+def excess_tokens(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history: str = "gold") -> int:
+    """How many tokens the longest prompt of both modes, with its answer, has above `window`; 0 or less fits."""
+    return _longest(dialogue, max_new_tokens, history) - window
 
 
 def _longest(dialogue: Dialogue, max_new_tokens: Tokens, history: str) -> int:

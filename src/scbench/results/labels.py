@@ -16,7 +16,7 @@ class Label:
 
     A choice is its name, followed by those of its options that take several values under this name in the
     sweep (`retr_kv length=4096`). `setting` is the rest of what differs between the cells of one mode
-    (engine, history, query, max_turns, prompt_style); usually empty. Generated data has its mark in `title`.
+    (engine, history, query, fit, max_turns, prompt_style); usually empty. Generated data has its mark in `title`.
     """
 
     model: str
@@ -109,6 +109,7 @@ def _settings(cells: Mapping[str, Cell]) -> dict[str, str]:
             "engine": _name(cell.engine, engines),
             "history": cell.history,
             "query": cell.query,
+            "fit": cell.fit,
             "max_turns": str(cell.max_turns or "all"),
             "prompt_style": cell.prompt_style,
         }

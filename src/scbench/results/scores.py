@@ -88,6 +88,7 @@ def _score_row(record: Record, scores: Scores) -> Row:
         "ref_raised": "",
         "prompt_tokens": record.prompt_tokens,
         "output_tokens": record.output_tokens,
+        "answer_cut": record.answer_cut,
     }
     if record.outcome not in FAILED:
         row |= {"strict": scores.strict, "ref": scores.ref, "ref_raised": scores.raised or ""}
