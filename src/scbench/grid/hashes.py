@@ -36,13 +36,17 @@ class Hashes:
         }
 
     def of_sessions(self, cell: Cell) -> dict[str, Any]:
-        """What the sessions of `cell` depend on: the task's source, its data, and the model (for its tokenizer)."""
+        """What the sessions of `cell` depend on.
+
+        The task's source, its data or what generated sessions are made of, and the model (for its tokenizer).
+        """
         data = cell.task.options.get("data")
         return {
             "task": self._source(cell.task.target),
             "data": None
             if data is None
             else self._once(f"data {data} {cell.task.name}", lambda: data_hash(data, cell.task.type.published)),
+            "ingredients": cell.task.type.ingredients() if data is None else "",
             "model": self._once(f"model {json.dumps(cell.model.options)}", lambda: model_identity(cell.model)),
         }
 

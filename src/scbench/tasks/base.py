@@ -70,6 +70,11 @@ class Task(ABC):
         if self.context not in CONTEXTS:
             raise ScbenchError(f"task.context={self.context}: must be one of {', '.join(CONTEXTS)}")
 
+    @classmethod
+    def ingredients(cls) -> str:
+        """What generated sessions are made of besides this package's own sources, with versions; empty for nothing."""
+        return ""
+
     @abstractmethod
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """Session number `index` of this seed, from the options and the tokenizer alone.

@@ -34,11 +34,11 @@ class RetrKV(Task):
 
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """Keys of different pairs, anywhere in the object, one per turn."""
-        pairs = Supply(_pairs(self.random(index, "pairs")))
+        pairs = Supply(uuid_pairs(self.random(index, "pairs")))
         fitted = self.fitted(lambda count: _render(pairs.first(count)), tokenizer, sample=8)
         self.need(self.turns, fitted.items, "pairs")
         asked = self.random(index, "questions").sample(pairs.first(fitted.items), self.turns)
-        return self.generated(index, fitted, (Turn(_question(key), value) for key, value in asked))
+        return self.generated(index, fitted, (Turn(key_question(key), value) for key, value in asked))
 
     def droppable(self, session: Session) -> Sequence[Group]:
         """The pairs that no turn asks for, in random order, so that the others keep their depths."""
@@ -73,7 +73,8 @@ def _forms(literal: str) -> set[str]:
     return {literal, text, json.dumps(text, ensure_ascii=False)[1:-1]}
 
 
-def _pairs(source: random.Random) -> Iterator[Pair]:
+def uuid_pairs(source: random.Random) -> Iterator[Pair]:
+    """Endless pairs of random UUIDs."""
     while True:
         yield _uuid(source), _uuid(source)
 
@@ -86,5 +87,6 @@ def _render(pairs: list[Pair]) -> str:
     return "JSON data:\n{" + ", ".join(f'"{key}": "{value}"' for key, value in pairs) + "}"
 
 
-def _question(key: str) -> str:
+def key_question(key: str) -> str:
+    """The question for the value of a key."""
     return f'Key: "{key}"\nThe value associated with the specified key is: '
