@@ -35,10 +35,14 @@ class Hashes:
         }
 
     def of_sessions(self, cell: Cell) -> dict[str, Any]:
-        """What the sessions of `cell` depend on: the task's source, its data, and the model (for its tokenizer)."""
+        """What the sessions of `cell` depend on.
+
+        The sources of its task and of making sessions (floors, reading data), its data, and the model for its tokenizer.
+        """
         data = cell.task.options.get("data")
         return {
             "task": self._source(cell.task.target),
+            "sessions": self._source("scbench.tasks.sessions.make_sessions"),
             "data": None if data is None else self._once(f"data {data}", lambda: data_hash(Path(data))),
             "model": self._once(f"model {json.dumps(cell.model.options)}", lambda: model_identity(cell.model)),
         }

@@ -13,7 +13,6 @@ from scbench.errors import ScbenchError
 from scbench.tasks.fit import Encoder, Fitted, fit
 from scbench.tasks.session import Session, Turn
 
-
 CONTEXTS = ("full", "none", "shuffled")
 Group = tuple[tuple[int, int], ...]  # character spans [start, stop) of a context
 
