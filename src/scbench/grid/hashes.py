@@ -37,7 +37,8 @@ class Hashes:
     def of_sessions(self, cell: Cell) -> dict[str, Any]:
         """What the sessions of `cell` depend on.
 
-        The sources of its task and of making sessions (floors, reading data), its data, and the model for its tokenizer.
+        The sources of its task and of what makes sessions (reads data, makes floors); its data; and the model, for
+        its tokenizer.
         """
         data = cell.task.options.get("data")
         return {

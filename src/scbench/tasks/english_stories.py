@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 
-from scbench.tasks.stories import Idiom
 from scbench.tasks.english_vocabulary import (
     DID,
     FIRST,
@@ -21,6 +20,7 @@ from scbench.tasks.english_vocabulary import (
     WEATHER,
     WHEN,
 )
+from scbench.tasks.stories import Idiom
 
 _GIFT = (
     "{giver} had given {person} a present that autumn, the {object}, and asked for nothing in return.",
