@@ -32,24 +32,26 @@ def _none(sessions: Iterable[Session]) -> Iterator[Session]:
 
 
 def _shuffled(sessions: Iterable[Session]) -> Iterator[Session]:
-    """Each session with the context of the next one; the last ones with that of the first.
+    """Each session with the context of the next one that shares no document with it: shared ones hold answers.
 
-    The next one is the first later one that shares no document: it would hold the answer too. Raises `ScbenchError`
-    where there is none.
+    Rows that end before one came continue at their start, of which two contexts are kept that share no document.
+    Raises `ScbenchError` for a session without such another one.
     """
-    first: Session | None = None
+    start: list[Session] = []
     waiting: deque[Session] = deque()
     for session in sessions:
-        first = first or session
+        if len(start) < 2 and all(_apart(session, kept) for kept in start):
+            start.append(session)
         while waiting and _apart(waiting[0], session):
             yield _exchanged(waiting.popleft(), session)
         waiting.append(session)
         if len(waiting) > LOOK_AHEAD:
             raise _without_other(waiting[0])
     for session in waiting:
-        if first is None or not _apart(session, first):
+        other = next((kept for kept in start if _apart(session, kept)), None)
+        if other is None:
             raise _without_other(session)
-        yield _exchanged(session, first)
+        yield _exchanged(session, other)
 
 
 def _apart(one: Session, other: Session) -> bool:
