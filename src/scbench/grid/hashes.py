@@ -36,10 +36,15 @@ class Hashes:
         }
 
     def of_sessions(self, cell: Cell) -> dict[str, Any]:
-        """What the sessions of `cell` depend on: the task's source, its data, and the model (for its tokenizer)."""
+        """What the sessions of `cell` depend on.
+
+        The sources of its task and of what makes sessions (reads data, makes floors); its data; and the model, for
+        its tokenizer.
+        """
         data = cell.task.options.get("data")
         return {
             "task": self._source(cell.task.target),
+            "sessions": self._source("scbench.tasks.sessions.make_sessions"),
             "data": None
             if data is None
             else self._once(f"data {data} {cell.task.name}", lambda: data_hash(data, cell.task.type.published)),
