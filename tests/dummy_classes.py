@@ -56,6 +56,13 @@ class Task:
 
 
 @dataclass(frozen=True)
+class TaskWithoutItems(Task):
+    @classmethod
+    def has_items(cls) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
 class Mode:
     kind: str
 

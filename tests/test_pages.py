@@ -29,8 +29,8 @@ def test_there_is_a_page_and_a_hash_of_every_size_for_every_task() -> None:
 
 
 def test_a_hash_names_everything_that_a_session_asks_and_expects() -> None:
-    session = EnQA(length=1024).generate(0, byte_level((), eos="</s>"))
-    assert session_hash(session) == session_hash(EnQA(length=1024).generate(0, byte_level((), eos="</s>")))
+    session = EnQA(length=4096).generate(0, byte_level((), eos="</s>"))
+    assert session_hash(session) == session_hash(EnQA(length=4096).generate(0, byte_level((), eos="</s>")))
     first, *rest = session.turns
     for other in (
         replace(session, context=session.context + " "),

@@ -31,7 +31,15 @@ CELL = Cell(
     query="aware",
     max_turns=None,
 )
-HASHES = {"engine": 1, "methods": ["m"], "prompts": "p", "task": "t", "data": None, "model": {"weights": "w"}}
+HASHES = {
+    "engine": 1,
+    "methods": ["m"],
+    "prompts": "p",
+    "task": "t",
+    "sessions": "s",
+    "data": None,
+    "model": {"weights": "w"},
+}
 
 
 def with_option(cell: Cell, axis: str, **options: object) -> Cell:
@@ -115,7 +123,7 @@ def test_settings_without_effect_are_neutral() -> None:
     assert canonical(generated).history == "generated"
     assert canonical(dataclasses.replace(generated, mode=REQUEST)).history == "gold"
     assert canonical(dataclasses.replace(CELL, fit="middle")).fit == "middle"
-    plain = dataclasses.replace(CELL.task, target="scbench.tasks.en_qa.EnQA")
+    plain = dataclasses.replace(CELL.task, target="dummy_classes.TaskWithoutItems")
     assert canonical(dataclasses.replace(CELL, task=plain, fit="middle")).fit == "whole"
 
 
@@ -346,13 +354,22 @@ def test_methods_of_the_package_are_named_by_their_part_of_it() -> None:
     assert not any(name.startswith("scbench.segments") for name in files)
 
 
+def test_how_sessions_are_made_is_part_of_every_name(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cell,) = compose(["task=kv"], conf).cells
+    files = hashes_module._closure("scbench.tasks.sessions", "scbench.tasks")
+    assert {"scbench.tasks.floor", "scbench.tasks.published", "scbench.tasks.base"} <= set(files)
+    before = Hashes().of_sessions(cell)
+    monkeypatch.setattr("scbench.grid.hashes.source_hash", lambda module: f"changed {module}")
+    assert Hashes().of_sessions(cell)["sessions"] == "changed scbench.tasks.sessions" != before["sessions"]
+
+
 def test_hashes_read_each_file_once(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     monkeypatch.setattr("scbench.grid.hashes.source_hash", lambda module: read.append(module) or module)
     hashes = Hashes()
     for cell in compose(["method=dense,streaming", "task=kv,qa", "budget=1,2"], conf).cells:
         hashes.of(cell)
-    assert read == ["dummy_classes"]
+    assert read == ["dummy_classes", "scbench.tasks.sessions"]
 
 
 def test_the_originals_prompts_make_each_mode_a_family() -> None:

@@ -16,7 +16,30 @@ def test_names_are_short_where_nothing_else_differs():
 
 def test_published_data_has_no_mark():
     label = labels({"a": cell(task_options={"data": "kv.jsonl"})})["a"]
-    assert (label.title, label.generated) == ("Retr.KV", False)
+    assert (label.title, label.kind) == ("Retr.KV", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({"context": "full"}, "Retr.KV (gen)"),
+        ({"context": "none"}, "Retr.KV (gen, no context)"),
+        ({"context": "shuffled"}, "Retr.KV (gen, shuffled context)"),
+        ({"context": "none", "data": "kv.jsonl"}, "Retr.KV (no context)"),
+    ],
+)
+def test_a_floor_says_so(options, title):
+    assert labels({"a": cell(task_options=options)})["a"].title == title
+
+
+def test_floors_beside_full_contexts_say_it_once():
+    named = labels({name: cell(task_options={"context": name}) for name in ("full", "none", "shuffled")})
+    assert [label.title for label in named.values()] == [
+        "Retr.KV (gen)",
+        "Retr.KV (gen, no context)",
+        "Retr.KV (gen, shuffled context)",
+    ]
+    assert named["none"].task == "retr_kv context=none"
 
 
 def test_every_difference_between_cells_is_in_their_labels():

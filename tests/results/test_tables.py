@@ -73,6 +73,19 @@ def test_generated_and_published_data_are_never_averaged(tmp_path):
     assert "mean strict" not in row  # one published task has no mean of its own
 
 
+def test_floors_have_columns_and_means_of_their_own(tmp_path):
+    cells = {
+        "f1": cell(),
+        "f2": cell(task="en_qa"),
+        "n1": cell(task_options={"context": "none"}),
+        "n2": cell(task="en_qa", task_options={"context": "none"}),
+    }
+    records = [answers(name, f"s{i}", [name[0] == "f"]) for name in cells for i in (0, 1)]
+    (row,) = rows(scores_table(summary(tmp_path, records, cells), "multi_turn"))
+    assert row["mean (gen) strict"] == "100.0"
+    assert row["Retr.KV (gen, no context) strict"] == row["mean (gen, no context) strict"] == "0.0"
+
+
 def test_turn_columns(tmp_path):
     table = rows(turns_table(summary(tmp_path), "multi_turn"))
     assert [(r["method"], r["task"], r["turn 1"], r["turn 2"]) for r in table] == [

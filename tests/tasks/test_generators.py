@@ -18,6 +18,7 @@ from scbench.errors import ScbenchError
 from scbench.scoring import score
 from scbench.tasks.base import Task
 from scbench.tasks.en_qa import EnQA
+from scbench.tasks.english_stories import ENGLISH
 from scbench.tasks.math_find import MathFind
 from scbench.tasks.retr_kv import RetrKV
 from scbench.tasks.session import Session
@@ -168,7 +169,7 @@ def test_math_find_answers_cannot_be_guessed_from_each_other() -> None:
 
 
 def test_no_two_scenes_have_the_same_person() -> None:
-    people = [scene.person for scene in islice(scenes(random.Random("people")), 2000)]  # 28 repeats by chance
+    people = [scene.person for scene in islice(scenes(random.Random("people"), ENGLISH), 2000)]  # 28 repeats by chance
     assert len(set(people)) == len(people)
 
 

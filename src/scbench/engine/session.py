@@ -200,7 +200,7 @@ class _Run:
 
     def _nominal_ratio(self) -> float:
         base = self.job.layout.base
-        if self.job.budget is None or not self.job.method.uses_budget:
+        if self.job.budget is None or not self.job.method.uses_budget or not base:  # nothing to keep a share of
             return 1.0
         return min(1.0, self.job.budget.tokens(base, _token_bytes(self.trunk)) / base)
 

@@ -38,11 +38,13 @@ class Hashes:
     def of_sessions(self, cell: Cell) -> dict[str, Any]:
         """What the sessions of `cell` depend on.
 
-        The task's source, its data or what generated sessions are made of, and the model (for its tokenizer).
-        """
+                        The sources of its task and of what makes sessions (reads data, makes floors); its data; and the model, for
+                its tokenizer.
+                """
         data = cell.task.options.get("data")
         return {
             "task": self._source(cell.task.target),
+            "sessions": self._source("scbench.tasks.sessions.make_sessions"),
             "data": None
             if data is None
             else self._once(f"data {data} {cell.task.name}", lambda: data_hash(data, cell.task.type.published)),

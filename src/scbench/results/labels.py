@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scbench.config.cell import Cell, Choice
 
+FLOORS = {"full": "", "none": "no context", "shuffled": "shuffled context"}  # by the option `context` of a task
 Varying = Mapping[str, tuple[str, ...]]
 
 
@@ -16,7 +17,8 @@ class Label:
 
     A choice is its name, followed by those of its options that take several values under this name in the
     sweep (`retr_kv length=4096`). `setting` is the rest of what differs between the cells of one mode
-    (engine, history, query, fit, max_turns, prompt_style); usually empty. Generated data has its mark in `title`.
+    (engine, history, query, fit, max_turns, prompt_style); usually empty. `title` ends with the `kind` of contexts,
+    where it is not published data as it is: `Retr.KV (gen, no context)`. Only tasks of one kind may share a mean.
     """
 
     model: str
@@ -26,7 +28,7 @@ class Label:
     title: str
     mode: str
     setting: str
-    generated: bool
+    kind: str
 
     @property
     def row(self) -> str:
@@ -51,21 +53,22 @@ def labels(cells: Mapping[str, Cell]) -> dict[str, Label]:
     models = _varying(cell.model for cell in cells.values())
     methods = _varying(method for cell in cells.values() for method in cell.methods)
     tasks = _varying(cell.task for cell in cells.values())
+    titled = {name: tuple(key for key in keys if key != "context") for name, keys in tasks.items()}  # says the kind
     modes = _varying(cell.mode for cell in cells.values())
     settings = _settings(cells)
 
     def label(fingerprint: str, cell: Cell) -> Label:
-        generated = cell.task.options.get("data") is None
-        title = f"{cell.task.type.title} (gen)" if generated else cell.task.type.title
+        kind = _kind(cell.task)
+        title = f"{cell.task.type.title} ({kind})" if kind else cell.task.type.title
         return Label(
             model=_name(cell.model, models),
             method=" + ".join(_name(method, methods) for method in cell.methods),
             budget=budget_text(cell.budget),
             task=_name(cell.task, tasks),
-            title=_name(cell.task, tasks, title),
+            title=_name(cell.task, titled, title),
             mode=_name(cell.mode, modes),
             setting=settings[fingerprint],
-            generated=generated,
+            kind=kind,
         )
 
     return {fingerprint: label(fingerprint, cell) for fingerprint, cell in cells.items()}
@@ -82,6 +85,12 @@ def budget_text(budget: int | float | str | None) -> str:
             return f"{budget} tokens"
         case str():
             return budget
+
+
+def _kind(task: Choice) -> str:
+    """What kind of contexts a task has: `gen`, a floor, both, or nothing."""
+    generated = "gen" if task.options.get("data") is None else ""
+    return ", ".join(mark for mark in (generated, FLOORS[task.options.get("context", "full")]) if mark)
 
 
 def _varying(choices: Iterable[Choice]) -> Varying:

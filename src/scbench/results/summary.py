@@ -46,9 +46,9 @@ class Summary:
                 rows.setdefault((label.model, label.row, label.setting), {})[label.title] = fingerprint
         return rows
 
-    def titles(self, mode: str) -> dict[str, bool]:
-        """The titles of a mode's tasks, each with whether its data are generated."""
-        return {label.title: label.generated for label in self.labels.values() if label.mode == mode}
+    def titles(self, mode: str) -> dict[str, str]:
+        """The titles of a mode's tasks, each with the kind of its contexts."""
+        return {label.title: label.kind for label in self.labels.values() if label.mode == mode}
 
     def mean(self, fingerprint: str | None, column: str) -> float:
         """A cell's mean: `strict` and `ref` in %, `kv_stored` in MiB, `kv_share` in % of dense."""

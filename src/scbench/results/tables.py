@@ -40,8 +40,10 @@ def all_tables(summary: Summary) -> list[Table]:
 def scores_table(summary: Summary, mode: str) -> Table:
     """Method × task of one mode: strict scores, and ref beside."""
     titles = summary.titles(mode)
-    kinds = {"mean": False, "mean (gen)": True}
-    means = {name: [title for title, gen in titles.items() if gen is kind] for name, kind in kinds.items()}
+    means = {
+        f"mean ({kind})" if kind else "mean": [title for title, its in titles.items() if its == kind]
+        for kind in sorted(set(titles.values()))
+    }
     parts = {title: [title] for title in titles} | {k: m for k, m in means.items() if len(m) > 1}
     scores = ("strict", "ref")
     columns = [Column(f"{name} {score}", 1) for name in parts for score in scores]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 
 from scbench.tasks.base import Group
 from scbench.tasks.shrink import Span, separated
@@ -15,7 +16,7 @@ MARGIN = re.compile(r"\n\n(?=[^\s)\]}])")  # before a line at the margin, after 
 def blocks(text: str, starts: Iterable[int]) -> list[Span]:
     """The parts of a text that start at these places, without the blanks around them; the text before is one too."""
     edges = sorted({0, *starts, len(text)})
-    parts = ((start, text[start:stop]) for start, stop in zip(edges, edges[1:], strict=False))
+    parts = ((start, text[start:stop]) for start, stop in pairwise(edges))
     return [
         (start + len(part) - len(part.lstrip("\n")), start + len(part.rstrip()))
         for start, part in parts

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from scbench.tasks.base import Group, Task
-from scbench.tasks.blocks import Span, blocks, removable
+from scbench.tasks.blocks import blocks, removable
 from scbench.tasks.documents import (
     HEADING,
     ask,
@@ -22,6 +22,7 @@ from scbench.tasks.documents import (
 from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.packages import DESCRIBED, ingredients
 from scbench.tasks.session import Session, Turn
+from scbench.tasks.shrink import Span
 
 SEPARATOR = "\n\n"
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterator
 
-ACTIONS = tuple(
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+ACTIONS = _words(
     """
     absorb adorn amend anchor baffle beckon bestow borrow braid bundle carve coax comb cradle curl dangle dapple deepen
     drift dust elevate embark endow fasten ferry flatten forage gather glaze glean hoist hover huddle juggle kindle
     launder linger loosen mellow mend mingle muffle nudge nurture paddle ponder prune quench ramble reap ripen rumble
     sail scatter shelter shimmer sift simmer soothe sprinkle stow stroll summon sweeten tame temper thaw tickle tumble
     twirl unfold unravel usher wander weave whisk whittle wield wrap yield
-    """.split()
+    """
 )
-THINGS = tuple(
+THINGS = _words(
     """
     acorn almond amber anvil apron aspen badger barley basket beacon birch biscuit blossom bobbin bramble breeze bucket
     burrow candle canyon carrot cedar cherry chisel cinder clover cobalt comet copper coral cricket crystal dahlia
@@ -25,7 +30,7 @@ THINGS = tuple(
     pigeon pillow pine plum pollen poppy prairie puddle pumpkin quartz quill quilt rabbit raven reef ribbon river
     saddle saffron salmon sandal sparrow spruce squash sulfur summit tangerine teapot thicket thimble thistle timber
     topaz trellis tulip tundra turnip turquoise umber valley velvet violet walnut willow yarrow zephyr
-    """.split()
+    """
 )
 
 

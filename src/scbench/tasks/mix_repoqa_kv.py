@@ -75,7 +75,7 @@ class MixRepoQAKV(Task):
         return limits(session, LIMITS, self.max_new_tokens)
 
     def droppable(self, session: Session) -> Sequence[Group]:
-        """Code, and lines of pairs, from one line at the margin to the next, where no answer stands; in random order."""
+        """Functions and lines of pairs in which no answer stands, in random order."""
         parts = code_blocks(session.context)
         kept = holding(session.context, parts, [str(turn.answer) for turn in session.turns])
         return removable(parts, kept, self.name, session.documents)

@@ -15,6 +15,11 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # distributions whose code has many documented functions, and the folder of their sources
 SOURCES = {
     "networkx": "networkx",
@@ -50,7 +55,7 @@ SOURCES = {
     "transformers": "transformers",
 }
 # distributions whose long description tells what they are, beside a summary of one line
-DESCRIBED = tuple(
+DESCRIBED = _words(
     """
     absl-py accelerate aiohappyeyeballs aiohttp aiosignal alembic annotated-doc annotated-types anyio
     argparse-dataclass attrs cachetools charset-normalizer click cloudpickle configargparse contourpy cryptography
@@ -65,7 +70,7 @@ DESCRIBED = tuple(
     snakemake-interface-scheduler-plugins snakemake-interface-storage-plugins sortedcontainers sqlalchemy sqlmodel
     sqlparse starlette sympy throttler torch tqdm traitlets transformers tree-sitter typer urllib3 uvicorn wcwidth
     werkzeug wrapt xxhash yarl yte zipp
-    """.split()
+    """
 )
 SUMMARY_WORDS = 4  # at least: "Data toolkit" is a title, not a summary
 ASIDE = frozenset({"tests", "testing", "test", "_vendor", "vendored", "externals", "_vendored_packages"})

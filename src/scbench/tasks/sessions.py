@@ -6,22 +6,28 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from scbench.errors import ScbenchError
 from scbench.tasks.base import Task
 from scbench.tasks.fit import Encoder
+from scbench.tasks.floor import floored
 from scbench.tasks.published import read_sessions
 from scbench.tasks.session import Answer, Session, Turn
 
 
 def make_sessions(task: Task, tokenizer: Encoder) -> Iterator[Session]:
-    """The first `task.limit` sessions, generated or from `task.data`; raises `ScbenchError`."""
+    """The first `task.limit` sessions, generated or from `task.data`, or their floors; raises `ScbenchError`.
+
+    A floor may look at sessions after the limit, so that no session depends on the limit.
+    """
     if task.data is None:
-        return (task.generate(index, tokenizer) for index in range(task.limit))
-    return islice(read_sessions(task, task.data, tokenizer), task.limit)
+        sessions: Iterable[Session] = (task.generate(index, tokenizer) for index in count())
+    else:
+        sessions = read_sessions(task, task.data, tokenizer)
+    return islice(floored(sessions, task.context), task.limit)
 
 
 def write(path: Path, sessions: Iterable[Session]) -> None:

@@ -1,4 +1,4 @@
-"""The words of generated stories."""
+"""The words of stories in English."""
 
 from __future__ import annotations
 

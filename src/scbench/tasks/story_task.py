@@ -1,0 +1,51 @@
+"""What the three tasks about stories share: which scenes are asked about, and which can go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scbench.tasks.base import Group, Task, rotation
+from scbench.tasks.fit import Encoder, Supply
+from scbench.tasks.session import Session, Turn
+from scbench.tasks.stories import Idiom, Scene, scenes, scenes_without, tell
+
+
+@dataclass(frozen=True)
+class StoryTask(Task):
+    """Questions about different scenes, anywhere in the story; each names a person whom only its scene has.
+
+    Class attributes: `idiom`; `questions`, one form per kind of fact (an attribute of `Scene`); `person`, a pattern
+    that finds the person's name in a question.
+    """
+
+    idiom: ClassVar[Idiom]
+    questions: ClassVar[Mapping[str, str]]
+    person: ClassVar[re.Pattern[str]]
+
+    def generate(self, index: int, tokenizer: Encoder) -> Session:
+        """People, places, objects and times in turn, starting with another kind in each session."""
+        story = Supply(scenes(self.random(index, "story"), self.idiom))
+        fitted = self.fitted(lambda count: tell(story.first(count), self.idiom), tokenizer, sample=8)
+        self.need(self.turns, fitted.items, "scenes")
+        asked = self.random(index, "questions").sample(story.first(fitted.items), self.turns)
+        kinds = rotation(tuple(self.questions), index, self.turns)
+        return self.generated(index, fitted, self.ask(index, zip(kinds, asked, strict=True), story, fitted.items))
+
+    def ask(self, index: int, facts: Iterator[tuple[str, Scene]], story: Supply[Scene], told: int) -> Iterator[Turn]:
+        """The turns of session `index` that ask for these facts of the story's first `told` scenes."""
+        return (self.question(kind, scene) for kind, scene in facts)
+
+    def question(self, kind: str, scene: Scene) -> Turn:
+        """The turn that asks for one kind of fact of a scene."""
+        return Turn(self.questions[kind].format(scene), getattr(scene, kind))
+
+    def droppable(self, session: Session) -> Sequence[Group]:
+        """The scenes without a person that is asked about, those with an option last; of a published book, nothing."""
+        if session.origin != "generated":
+            return ()
+        people = frozenset(name for turn in session.turns for name in self.person.findall(turn.question))
+        options = frozenset(option for turn in session.turns for option in turn.options)
+        return scenes_without(session.context, people, options, self.idiom)
