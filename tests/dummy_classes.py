@@ -51,6 +51,10 @@ class Task:
     published: ClassVar[str] = "kv"
 
     @classmethod
+    def ingredients(cls) -> str:
+        return ""
+
+    @classmethod
     def has_items(cls) -> bool:
         return True
 

@@ -363,6 +363,14 @@ def test_how_sessions_are_made_is_part_of_every_name(conf: Path, monkeypatch: py
     assert Hashes().of_sessions(cell)["sessions"] == "changed scbench.tasks.sessions" != before["sessions"]
 
 
+def test_what_generated_sessions_are_made_of_is_part_of_every_name(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generated, published = (compose(["task=kv", *more], conf).cells[0] for more in ([], ["task.data=none.jsonl"]))
+    before = Hashes().of_sessions(generated), Hashes().of_sessions(published)
+    monkeypatch.setattr("dummy_classes.Task.ingredients", lambda: "rich 99")
+    assert Hashes().of_sessions(generated) == {**before[0], "ingredients": "rich 99"} != before[0]
+    assert Hashes().of_sessions(published) == before[1]
+
+
 def test_hashes_read_each_file_once(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     monkeypatch.setattr("scbench.grid.hashes.source_hash", lambda module: read.append(module) or module)

@@ -38,9 +38,9 @@ class Hashes:
     def of_sessions(self, cell: Cell) -> dict[str, Any]:
         """What the sessions of `cell` depend on.
 
-                        The sources of its task and of what makes sessions (reads data, makes floors); its data; and the model, for
-                its tokenizer.
-                """
+        The sources of its task and of what makes sessions (reads data, makes floors); its data, or what generated
+        sessions are made of; and the model, for its tokenizer.
+        """
         data = cell.task.options.get("data")
         return {
             "task": self._source(cell.task.target),
@@ -48,7 +48,9 @@ class Hashes:
             "data": None
             if data is None
             else self._once(f"data {data} {cell.task.name}", lambda: data_hash(data, cell.task.type.published)),
-            "ingredients": cell.task.type.ingredients() if data is None else "",
+            "ingredients": self._once(f"ingredients {cell.task.target}", cell.task.type.ingredients)
+            if data is None
+            else None,
             "model": self._once(f"model {json.dumps(cell.model.options)}", lambda: model_identity(cell.model)),
         }
 

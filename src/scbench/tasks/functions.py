@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from scbench.tasks.identifiers import function_names, variable_names
@@ -56,13 +57,14 @@ class Function:
     original: str
 
 
-def documented(file: Path, package: str) -> list[Documented]:
+@cache
+def documented(file: Path, package: str) -> tuple[Documented, ...]:
     """The functions and methods of a package's file that say in a sentence what they do, in order of their lines."""
     try:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError):
-        return []
-    return [found for node in _functions(tree) if (found := _documented(package, node)) is not None]
+        return ()
+    return tuple(found for node in _functions(tree) if (found := _documented(package, node)) is not None)
 
 
 def disguised(functions: Iterable[Documented], longest: int, source: random.Random) -> Iterator[Function]:
@@ -76,6 +78,8 @@ def disguised(functions: Iterable[Documented], longest: int, source: random.Rand
     words: set[str] = set()
     originals: set[str] = set()
     for function in functions:
+        if len(function.code) > 2 * longest:
+            continue  # new names are about as long as the old ones
         said = re.sub(r"\W+", " ", function.description).lower()
         shape = renamed(function, "f", _numbered)
         if said in seen or shape in seen or function.name in words:
@@ -94,9 +98,9 @@ def disguised(functions: Iterable[Documented], longest: int, source: random.Rand
 def renamed(function: Documented, name: str, variables: Callable[[set[str]], Iterator[str]]) -> str:
     """The function's source under this name, its arguments and variables under the next of `variables(avoid)`."""
     tree = ast.parse(function.code)
-    local = _local_names(tree) - {function.name}
+    local = [name for name in _local_names(tree) if name != function.name]
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    mapping = dict(zip(sorted(local), variables(used - local), strict=False))
+    mapping = dict(zip(local, variables(used.difference(local)), strict=False))
     return ast.unparse(_Renaming(mapping, function.name, name).visit(tree))
 
 
@@ -158,18 +162,18 @@ def _prose(docstring: str) -> str:
     return " ".join(SECTION.split(paragraph + "\n")[0].split())
 
 
-def _local_names(code: ast.AST) -> set[str]:
-    """Whatever the code binds, at any depth: functions, arguments, variables; without what it imports."""
-    bound = {
+def _local_names(code: ast.AST) -> dict[str, None]:
+    """Whatever the code binds, at any depth, in order: functions, arguments, variables; without what it imports."""
+    bound = dict.fromkeys(
         getattr(node, field)
         for node in ast.walk(code)
         for field in NAME_FIELDS.get(type(node), ())
         if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
-    }
+    )
     imported = {
         (alias.asname or alias.name).partition(".")[0] for alias in ast.walk(code) if isinstance(alias, ast.alias)
     }
-    return {name for name in bound if name} - imported - KEPT
+    return {name: None for name in bound if name and name not in imported | KEPT}
 
 
 def _numbered(avoid: set[str]) -> Iterator[str]:
