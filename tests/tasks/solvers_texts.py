@@ -19,12 +19,17 @@ Known = tuple[str, str]  # a function's own name, and its docstring on one line
 
 
 def shape(function: ast.FunctionDef) -> str:
-    """The syntax tree without anybody's names, but for attributes other than the function's own."""
+    """The syntax tree without the names of keywords and of what the function binds, itself included."""
     own = function.name
+    stored = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and type(node.ctx) is not ast.Load}
+    nested = {node.name for node in ast.walk(function) if isinstance(node, ast.FunctionDef | ast.ExceptHandler)}
+    bound = {own, *stored, *nested, *(node.arg for node in ast.walk(function) if isinstance(node, ast.arg))}
     for node in ast.walk(function):
-        for field in ("id", "arg", "name", "rest", "asname", "kind"):
+        for field in ("arg", "name", "rest", "asname", "kind"):
             if isinstance(getattr(node, field, None), str):
                 setattr(node, field, "_")
+        if isinstance(node, ast.Name) and node.id in bound:
+            node.id = "_"
         if isinstance(node, ast.Attribute) and node.attr == own:
             node.attr = "_"
     return ast.dump(function)

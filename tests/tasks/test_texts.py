@@ -396,6 +396,10 @@ def test_documents_do_not_repeat_up_to_the_stated_length_and_then_get_new_number
     hidden = sum(len(line) + 2 for line in re.findall("^The pass key of .*$", once.context, re.M))
     headings = sum(len(f"Document {number}\n\n") for number in range(1, len(once.documents) + 1))
     assert once.characters - hidden - headings + 2 == EnSum.unrepeated()
+    for length in (1024, 20_000, 120_000):
+        (shorter,) = sessions(task, length=length, limit=1)
+        assert shorter.characters < EnSum.unrepeated()
+        assert len(set(shorter.documents)) == len(shorter.documents)
     (more,) = sessions(task, size=paragraphs + 40, limit=1)
     assert more.context.startswith(once.context[:500])
     assert len(set(more.documents)) == len(once.documents) < len(more.documents)
@@ -413,14 +417,16 @@ def test_a_document_is_asked_for_once_however_often_it_comes(task: Task, monkeyp
     asked = min(task.turns, len(known))
     paragraphs = 3 * sum(len(document.paragraphs) for document in known)
     for session in sessions(task, size=paragraphs, limit=3, turns=asked):
-        assert Counter(session.documents) == dict.fromkeys((document.hash for document in known), 3)
+        assert min(Counter(session.documents).values()) >= 3
+        assert set(session.documents) == {document.hash for document in known}
         answers = [turn.answer for turn in session.turns if turn.subtask != "passkey"]
         assert len(answers) == len(set(answers)) > 1
 
 
 @document_tasks
-def test_only_documents_that_have_ended_are_asked_for(task: Task) -> None:
-    for size in range(200, 230):
+def test_only_documents_that_have_ended_are_asked_for(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"scbench.tasks.{task.name}.longest_document", lambda *_: 1000)
+    for size in range(60, 90):
         (session,) = sessions(task, size=size, limit=1, turns=2, seed=size)
         (longer,) = sessions(task, size=size + 600, limit=1, turns=2, seed=size)
         shown, whole = (solvers.shown_documents(each.context) for each in (session, longer))

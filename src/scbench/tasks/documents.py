@@ -13,7 +13,7 @@ from scbench.tasks.base import Task, document_hash
 from scbench.tasks.packages import Description, descriptions, far_apart
 from scbench.tasks.session import Turn
 
-SHORTEST, LONGEST = 300, 100_000  # characters of the longest documents in contexts of 1K tokens, and at all
+SHORTEST, LONGEST = 300, 50_000  # characters of the longest documents in contexts of 1K tokens, and at all
 PARAGRAPH = 2500  # characters, at most: a longer one is a table or a log
 LEAST = 150  # characters of a document that can be summarised
 DECORATION = re.compile(
@@ -45,8 +45,12 @@ class Paragraph:
 
 
 def longest_document(task: Task, documents: int) -> int:
-    """How many characters of each document are shown, so that even a short context has `documents`."""
-    return LONGEST if task.size else min(LONGEST, max(SHORTEST, 2 * task.length // (documents + 3)))
+    """How many characters of each document are shown, so that even a short context has `documents`.
+
+    By what tokens (2) and paragraphs (150) have at the least, and with room for three more documents.
+    """
+    characters = 2 * task.length if task.size is None else 150 * task.size
+    return min(LONGEST, max(SHORTEST, characters // (documents + 3)))
 
 
 def paragraphs(task: Task, index: int, longest: int) -> Iterator[Paragraph]:
