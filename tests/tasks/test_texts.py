@@ -369,6 +369,12 @@ def test_renamed_functions_do_what_they_did(tmp_path: Path) -> None:
     assert next(disguised(known, 300, random.Random(1))).original == "cube_of_sums"
 
 
+def test_no_description_is_the_beginning_of_another() -> None:
+    known = code_repoqa.functions(CodeRepoQA(size=1), 0)
+    said = sorted(" ".join(next(known).description.lower().split()) for _ in range(300))
+    assert not any(other.startswith(one.rstrip(".")) for one, other in pairwise(said))
+
+
 def test_files_that_python_cannot_read_have_no_functions(tmp_path: Path) -> None:
     (tmp_path / "old.py").write_text("print 'hello'", encoding="utf-8")
     (tmp_path / "latin.py").write_bytes(b"# \xe9\n")

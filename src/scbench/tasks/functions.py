@@ -70,17 +70,18 @@ def documented(file: Path, package: str) -> tuple[Documented, ...]:
 def disguised(functions: Iterable[Documented], longest: int, source: random.Random) -> Iterator[Function]:
     """Those of the functions that can be told apart, of at most `longest` characters, under new names.
 
-    No two have the same description, or the same code but for names. No function's original name is a word of any
-    function's source, or of its own description.
+    No two descriptions begin with the same eight words, so that none is the beginning of another; no two functions
+    have the same code but for names. No function's original name is a word of any function's
+    source, or stands in its own description.
     """
     names = function_names(source)
-    seen: set[str] = set()  # descriptions and shapes
+    seen: set[str] = set()  # beginnings of descriptions, and shapes
     words: set[str] = set()
     originals: set[str] = set()
     for function in functions:
         if len(function.code) > 2 * longest:
             continue  # new names are about as long as the old ones
-        said = re.sub(r"\W+", " ", function.description).lower()
+        said = " ".join(re.findall(r"\w+", function.description.lower())[: DESCRIPTION_WORDS.start])
         shape = renamed(function, "f", _numbered)
         if said in seen or shape in seen or function.name in words:
             continue
