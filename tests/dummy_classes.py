@@ -48,6 +48,20 @@ class Task:
     turns: int = 5
     max_new_tokens: int = 8
     data: str | None = None
+    published: ClassVar[str] = "kv"
+
+    @classmethod
+    def has_items(cls) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Plain(Task):
+    """A task whose contexts have no items."""
+
+    @classmethod
+    def has_items(cls) -> bool:
+        return False
 
 
 @dataclass(frozen=True)

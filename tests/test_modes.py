@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scbench.errors import ScbenchError
-from scbench.modes import Mode, build_layout, extend, fit_middle, multi_request, multi_turn
+from scbench.modes import Mode, build_layout, extend, fit_middle, multi_request, multi_turn, with_query
 from scbench.prompts.dialogue import Dialogue
 
 MULTI_TURN, MULTI_REQUEST = Mode("multi_turn"), Mode("multi_request")
@@ -139,3 +139,15 @@ def test_a_dialogue_that_fits_is_untouched() -> None:
     assert fit_middle(dialogue, 6, (2,)) == (dialogue, 0)
     fitted, dropped = fit_middle(dialogue, 5, (2,))
     assert (fitted.context, dropped) == ((1, 2), 1)
+
+
+@given(dialogues())
+def test_the_first_question_is_in_the_base_or_observed_or_unseen(dialogue: Dialogue) -> None:
+    turns, requests = (make(dialogue, limits(dialogue)) for make in (multi_turn, multi_request))
+    assert with_query(turns, "aware") == turns
+    free = with_query(turns, "free")
+    assert (free.base, free.trunk, free.observed) == (len(dialogue.context), turns.trunk, ())
+    assert with_query(requests, "free") == requests
+    aware = with_query(requests, "aware")
+    assert (aware.base, aware.trunk, aware.observed) == (len(dialogue.context), dialogue.context, dialogue.opening[0])
+    assert aware.branches == requests.branches

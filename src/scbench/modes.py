@@ -34,7 +34,9 @@ class Layout:
 
     `points` is ascending, holds the end of the context, `base` and every branch's `leaves`, and ends with
     `len(trunk)`. Methods act only at points; a prefill span never crosses one. `protected` are the trunk
-    intervals [start, stop) of the chat template and system text, which no method may drop.
+    intervals [start, stop) of the chat template and system text, which no method may drop. `observed` are ids that a
+    method's observers read behind the base before it acts, and that do not stay in the base: in multi-request mode
+    the first question, if the cache is to know one. Its own branch reads them again.
     """
 
     mode: str
@@ -44,6 +46,7 @@ class Layout:
     points: tuple[int, ...]
     branches: tuple[Branch, ...]
     protected: tuple[tuple[int, int], ...] = ()
+    observed: Tokens = ()
 
 
 MULTI_TURN = "multi_turn"
@@ -70,6 +73,18 @@ def build_layout(mode: Mode, dialogue: Dialogue, max_new_tokens: Tokens, history
     if mode.kind == MULTI_REQUEST:
         return multi_request(dialogue, max_new_tokens)
     return multi_turn(dialogue, max_new_tokens) if history == "gold" else first_turn(dialogue, max_new_tokens)
+
+
+def with_query(layout: Layout, query: str) -> Layout:
+    """The layout for a method that has seen the first question when it acts (`aware`), or none (`free`).
+
+    Multi-turn: the base ends behind the question, or in front of it. Multi-request: the base is the context, and all
+    requests share what the method makes of it; `aware` lets it observe the first question on top.
+    """
+    if query == "free":
+        return replace(layout, base=layout.context)
+    first = layout.branches[0]
+    return replace(layout, observed=first.suffix) if layout.base == first.leaves else layout
 
 
 def multi_turn(dialogue: Dialogue, max_new_tokens: Tokens) -> Layout:
@@ -129,7 +144,7 @@ def fit_middle(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history:
     the number of dropped tokens, 0 for an untouched dialogue. Raises `ScbenchError` where not even the
     dialogue without context text fits.
     """
-    excess = _longest(dialogue, max_new_tokens, history) - window
+    excess = excess_tokens(dialogue, window, max_new_tokens, history)
     if excess <= 0:
         return dialogue, 0
     protected = {place for start, stop in dialogue.protected for place in range(start, stop)}
@@ -150,6 +165,11 @@ def fit_middle(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history:
         ),
     )
     return fitted, excess
+
+
+def excess_tokens(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history: str = "gold") -> int:
+    """How many tokens the longest prompt of both modes, with its answer, has above `window`; 0 or less fits."""
+    return _longest(dialogue, max_new_tokens, history) - window
 
 
 def _longest(dialogue: Dialogue, max_new_tokens: Tokens, history: str) -> int:

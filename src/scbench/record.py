@@ -53,7 +53,8 @@ class Record:
 
     `session` and `turn` are the key; `turns` is the session's number of turns, so that a reader can tell a
     finished session. `prompt_visible` names the prompt that the cache had seen when it was compressed
-    (`context`, `context+q1`, or empty). `kept` is the number of trunk tokens kept per layer. Token ids are
+    (`context`, `context+q1`, or empty). `answer_cut` says that the gold answer stood in what was cut to fit the
+    window, out of reach of every method. `kept` is the number of trunk tokens kept per layer. Token ids are
     present only with `run.save_ids=true`.
     """
 
@@ -64,7 +65,8 @@ class Record:
     outcome: Outcome
     prediction: str = ""
     gold: Any = None
-    detail: str = ""  # for failures: what went wrong, in one line
+    detail: str = ""  # what went wrong, or was cut, in one line
+    answer_cut: bool = False
     subtask: str | None = None
     function: str | None = None
     language: str | None = None

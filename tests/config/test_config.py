@@ -169,6 +169,7 @@ MISTAKES = {
     "budget=1.5": "budget=1.5: expected tokens (1024), a share of the base (0.25), or bytes (64MiB)",
     "budget=0": "expected tokens",
     "history=godl": "history cannot be 'godl'; did you mean 'gold'?",
+    "prompt_style=rf": "prompt_style cannot be 'rf'; did you mean 'ref'?",
     "query=awre": "query cannot be 'awre'; did you mean 'aware'?",
     "max_turns=0": "max_turns is 'all' or a number of turns of at least 1, not 0",
     "run.retry=maybe": "run.retry: Value 'maybe' is not a valid bool",

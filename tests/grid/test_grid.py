@@ -66,7 +66,9 @@ SPARSE = Choice("sparse", "dummy_classes.Sparse", {"pattern": "a", "layers": [0]
         dataclasses.replace(CELL, budget=64),
         dataclasses.replace(CELL, history="generated"),
         dataclasses.replace(CELL, query="free"),
+        dataclasses.replace(CELL, prompt_style="ref"),
         dataclasses.replace(CELL, max_turns=2),
+        dataclasses.replace(CELL, fit="middle"),
     ],
 )
 def test_what_can_change_a_number_changes_the_fingerprint(changed: Cell) -> None:
@@ -120,6 +122,9 @@ def test_settings_without_effect_are_neutral() -> None:
     generated = dataclasses.replace(CELL, history="generated")
     assert canonical(generated).history == "generated"
     assert canonical(dataclasses.replace(generated, mode=REQUEST)).history == "gold"
+    assert canonical(dataclasses.replace(CELL, fit="middle")).fit == "middle"
+    plain = dataclasses.replace(CELL.task, target="dummy_classes.Plain")
+    assert canonical(dataclasses.replace(CELL, task=plain, fit="middle")).fit == "whole"
 
 
 def test_a_question_in_the_cache_matters_to_methods_that_act_on_it_or_look_at_it() -> None:
@@ -164,6 +169,7 @@ def test_a_family_shares_its_prefill() -> None:
         dataclasses.replace(CELL, methods=(SPARSE,)),
         dataclasses.replace(CELL, history="generated"),
         dataclasses.replace(CELL, max_turns=1),
+        dataclasses.replace(CELL, fit="middle"),
         with_option(CELL, "task", limit=9),
         with_option(CELL, "model", path="./other"),
         with_option(CELL, "engine", device="cuda"),
@@ -283,14 +289,29 @@ def test_data_is_named_by_its_content(tmp_path: Path) -> None:
     one, other, folder = tmp_path / "one.jsonl", tmp_path / "other.jsonl", tmp_path / "folder"
     one.write_text("a")
     other.write_text("a")
-    assert data_hash(one) == data_hash(other)
+
+    def named(path: Path) -> str | dict[str, str]:
+        return data_hash(str(path), "kv")
+
+    assert named(one) == named(other)
     other.write_text("b")
-    assert data_hash(one) != data_hash(other)
+    assert named(one) != named(other)
     folder.mkdir()
-    empty = data_hash(folder)
-    (folder / "x").write_text("a")
-    assert data_hash(folder) not in (empty, data_hash(one))
-    assert data_hash(tmp_path / "nowhere") == {"missing": str(tmp_path / "nowhere")}
+    assert "holds none of kv.jsonl" in named(folder)["missing"]
+    (folder / "qa.jsonl").write_text("b")
+    (folder / "kv.jsonl").write_text("a")
+    assert named(folder) == named(one), "the files of other tasks do not count"
+    (folder / "kv.jsonl").rename(folder / "kv.parquet")
+    (folder / "kv.parquet").write_text("c")
+    assert named(folder) not in (named(one), named(other))
+    assert "nowhere" in named(tmp_path / "nowhere")["missing"]
+
+
+def test_data_on_the_hub_is_named_by_its_commit() -> None:
+    commit = "0123456789abcdef" * 2 + "01234567"
+    assert data_hash(f"hub@{commit}", "kv") == {"hub": "microsoft/SCBench", "revision": commit}
+    assert data_hash(f"hub:a/b@{commit}", "kv") == {"hub": "a/b", "revision": commit}
+    assert "needs the commit" in data_hash("hub:a/b@main", "kv")["missing"]
 
 
 @pytest.fixture
@@ -349,3 +370,11 @@ def test_hashes_read_each_file_once(conf: Path, monkeypatch: pytest.MonkeyPatch)
     for cell in compose(["method=dense,streaming", "task=kv,qa", "budget=1,2"], conf).cells:
         hashes.of(cell)
     assert read == ["dummy_classes", "scbench.tasks.sessions"]
+
+
+def test_the_originals_prompts_make_each_mode_a_family() -> None:
+    turns = dataclasses.replace(CELL, prompt_style="ref")
+    assert family_id(turns) != family_id(CELL)
+    assert family_id(turns) != family_id(dataclasses.replace(turns, mode=REQUEST))
+    assert family_id(CELL) == family_id(dataclasses.replace(CELL, mode=REQUEST))
+    assert Cell.from_dict(turns.to_dict()) == turns

@@ -156,3 +156,27 @@ def test_markdown_stays_a_table(value):
 def test_csv_has_more_digits_and_the_same_rows():
     table = Table("t", "T", "note", (Column("x"), Column("y", 1)), (("a,\nb", 1 / 3), ("c", math.nan)))
     assert list(csv.reader(io.StringIO(to_csv(table)))) == [["x", "y"], ["a,\nb", "0.333333"], ["c", "n/a"]]
+
+
+def test_answers_that_were_cut_away_are_counted(tmp_path):
+    cut = {"outcome": Outcome.TRUNCATED, "answer_cut": True}
+    records = [answers("a1", "s0", [True, False], **cut), answers("a1", "s1", [True, True])]
+    made = summary(tmp_path, records, {"a1": cell()})
+    (row,) = rows(cells_table(made))
+    assert (row["truncated"], row["ok"], row["answer cut"], row["strict"]) == ("2", "2", "2", "100.0")
+    assert "answer cut: turns whose gold answer" in cells_table(made).note
+
+
+def test_the_same_task_generated_and_published_has_two_columns_and_no_common_mean(tmp_path):
+    cells = {
+        "g1": cell(),
+        "g2": cell(task="en_qa"),
+        "p1": cell(task_options={"data": "kv.jsonl"}),
+        "p2": cell(task="en_qa", task_options={"data": "qa.jsonl"}),
+    }
+    records = [answers(name, f"s{i}", [name.startswith("g")]) for name in cells for i in (0, 1)]
+    (row,) = rows(scores_table(summary(tmp_path, records, cells), "multi_turn"))
+    strict = {name: value for name, value in row.items() if name.endswith("strict")}
+    assert {value for name, value in strict.items() if "(gen)" in name} == {"100.0"}
+    assert {value for name, value in strict.items() if "(gen)" not in name} == {"0.0"}
+    assert {"mean (gen) strict", "mean strict"} < set(strict)

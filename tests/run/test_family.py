@@ -1,6 +1,7 @@
 """A family from configuration to records, on a tiny model in a folder: what is computed, kept, recorded, refused."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -151,12 +152,46 @@ def test_a_context_beyond_the_window_is_cut_and_says_so(sweep):
         assert max(record.prompt_tokens for record in lines) + 6 <= 600
 
 
-def test_a_question_beyond_the_window_is_an_error_of_the_session(sweep):
-    manifest = sweep("method=dense", "model.window=40")
+def test_a_question_beyond_the_window_is_refused_before_the_model_is_loaded(sweep, tmp_path, monkeypatch):
+    def no_model(*_):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("scbench.run.family.load", no_model)
+    (cells,) = run(sweep("method=dense", "model.window=40")).values()
+    (cell,) = cells.values()
+    assert "session s0-0000, turn 0: the question and its answer need" in cell["failed"]
+    assert "window has 40" in cell["failed"]
+    data = tmp_path / "rows.jsonl"
+    short, long = ({"input": text, "answer": "b"} for text in ("a?", "a? " * 99))
+    rows = [{"context": '{"a": "b"}', "multi_turns": turns} for turns in ([short], [short, long])]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (cells,) = run(sweep("method=dense", f"task.data={data}", "model.window=90")).values()
+    (cell,) = cells.values()
+    assert f"{data}, row 2, field multi_turns[1].input (session row-00002, turn 1)" in cell["failed"]
+
+
+def test_a_dialogue_beyond_the_window_is_an_error_of_the_session(sweep):
+    manifest = sweep("method=dense", "model.window=200", "task.max_new_tokens=70")
     run(manifest)
     (lines,) = records(manifest).values()
     assert {record.outcome for record in lines} == {Outcome.ERROR}
-    assert "the model's window has 40" in lines[0].detail
+    assert "the model's window has 200" in lines[0].detail
+
+
+def test_whole_items_go_so_that_every_answer_stays(sweep):
+    found = {}
+    for fit in ("whole", "middle"):
+        manifest = sweep("method=dense", "model.window=700", f"fit={fit}", "run.save_ids=true")
+        run(manifest)
+        (found[fit],) = records(manifest).values()
+    whole, middle = found["whole"], found["middle"]
+    assert {record.outcome for record in whole + middle} == {Outcome.TRUNCATED}
+    assert all(re.search(r"cut to fit the window \(\d+ groups of whole items\)$", record.detail) for record in whole)
+    assert not any(record.answer_cut for record in whole)
+    assert all("(the middle)" in record.detail for record in middle)
+    lost = [record for record in middle if record.answer_cut]
+    assert lost and len(lost) < len(middle)
+    assert all(record.detail.endswith("; the answer stood there") for record in lost)
 
 
 def test_a_session_that_breaks_costs_only_its_cell_and_can_be_retried(sweep, monkeypatch):
@@ -200,3 +235,9 @@ def test_a_full_disk_names_the_cell(sweep, monkeypatch):
         ScbenchError, match=r"smollm2_135m · dense · retr_kv · multi_turn: cannot append session .*No space"
     ):
         run(manifest)
+
+
+def test_the_originals_prompts_run_too(sweep):
+    manifest = sweep("method=dense", "prompt_style=ref", "mode=multi_turn,multi_request")
+    run(manifest)
+    assert {r.outcome for lines in records(manifest).values() for r in lines} == {Outcome.OK}

@@ -135,8 +135,10 @@ def test_a_broken_line_is_named(tmp_path: Path, line: bytes, message: str) -> No
 
 
 def test_data_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ScbenchError, match=r"scbench_kv\.jsonl: cannot be read \(No such file"):
+    with pytest.raises(ScbenchError, match=r"holds none of scbench_kv\.jsonl, scbench_kv\.parquet,"):
         load(RetrKV(data=str(tmp_path)))
+    with pytest.raises(ScbenchError, match=r"x\.jsonl: cannot be read \(No such file"):
+        load(RetrKV(data=str(tmp_path / "x.jsonl")))
 
 
 def test_sessions_are_written_and_read_back(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import jobs, listing, runs
+from scbench.cli import jobs, listing, runs, scoring
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -92,7 +92,33 @@ COMMANDS = {
         "run-family --family ID",
         **{"--family": {"required": True, "metavar": "ID", "help": "a family of the manifest"}},
     ),
-    "score": _job("score the records of a sweep", jobs.score, "score"),
+    "score": Command(
+        "print the scores of saved predictions; with --manifest, score a sweep (a job of the workflow)",
+        scoring.score,
+        {
+            "path": {"type": Path, "nargs": "?", "metavar": "PATH", "help": "what to score, as below"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json"},
+            "--length": {
+                "type": int,
+                "default": 131_072,
+                "metavar": "N",
+                "help": "max_seq_length in the summary line of a prediction file (131072; -1 for none)",
+            },
+        },
+        "PATH is a sweep's folder, a cell's folder or one of its record files, or a prediction file of the original\n"
+        "(prediction_<task>_<multi_turn|scdq>.jsonl), for which the original's summary line is printed too",
+        (
+            "scbench score results/smoke",
+            "scbench score prediction_scbench_kv_multi_turn.jsonl",
+            "scbench score --manifest results/smoke/manifest.json",
+        ),
+    ),
+    "golden": Command(
+        "replay recorded scores and prompts of the original; exit code 1 if one differs",
+        scoring.golden,
+        {"files": {"type": Path, "nargs": "+", "metavar": "FILE", "help": "golden files"}},
+        examples=("scbench golden reference_scoring.json reference_prompts.json",),
+    ),
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
     "track": _job("log a scored sweep to MLflow", jobs.track, "track"),

@@ -25,14 +25,6 @@ def run_family(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def score(arguments: argparse.Namespace) -> int:
-    """Score the records; needs no model."""
-    from scbench.results.scores import score_sweep
-
-    score_sweep(arguments.manifest)
-    return 0
-
-
 def tables(arguments: argparse.Namespace) -> int:
     """Write the tables."""
     from scbench.results.tables import tables_sweep

@@ -36,18 +36,25 @@ class SharedConfig:
 
     `budget`: tokens (int), share of the base (float in (0, 1]), stored bytes (text such as `64MiB`), or None.
     `history`: `gold` or `generated` answers are fed back. `query`: whether a compressed cache has seen the
-    question (`aware`), not (`free`), or as the mode has it (`auto`). `max_turns`: `all`, or turns per session.
+    question (`aware`), not (`free`), or as the mode has it (`auto`). `fit`: what goes where a context does not fit
+    the model's window: `whole` items that no turn asks for, where the task has them, or the `middle`.
+    `max_turns`: `all`, or turns per session. `prompt_style`: `fixed`, or the original benchmark's prompts to the
+    character (`ref`), which always lose the middle.
     """
 
     budget: Any = None
     history: str = "gold"
     query: str = "auto"
+    fit: str = "whole"
     max_turns: Any = "all"
+    prompt_style: str = "fixed"
     results: str = "results"
 
     def __post_init__(self) -> None:
         _one_of("history", self.history, ("gold", "generated"))
         _one_of("query", self.query, ("auto", "aware", "free"))
+        _one_of("prompt_style", self.prompt_style, ("fixed", "ref"))
+        _one_of("fit", self.fit, ("whole", "middle"))
         turns = self.max_turns
         if turns != "all" and (isinstance(turns, bool) or not isinstance(turns, int) or turns < 1):
             raise ScbenchError(f"max_turns is 'all' or a number of turns of at least 1, not {turns!r}")
@@ -162,6 +169,8 @@ class Cell:
     history: str
     query: str
     max_turns: int | None
+    fit: str = "whole"
+    prompt_style: str = "fixed"
 
     @property
     def method_name(self) -> str:
@@ -180,6 +189,8 @@ class Cell:
             "history": self.history,
             "query": self.query,
             "max_turns": self.max_turns,
+            "fit": self.fit,
+            "prompt_style": self.prompt_style,
         }
 
     @classmethod

@@ -21,7 +21,7 @@ from scbench.errors import ScbenchError
 from scbench.nearest import hint, nearest
 
 WHOLE_SWEEP = ("results", "run.save_ids", "run.retry")  # settings that do not belong to a cell
-SHARED = ("budget", "history", "query", "max_turns", *WHOLE_SWEEP)
+SHARED = ("budget", "history", "query", "fit", "max_turns", "prompt_style", *WHOLE_SWEEP)
 
 
 @dataclass(frozen=True)
@@ -218,6 +218,8 @@ def _cells(axes: Sequence[tuple[Choice, ...]], shared: Sequence[SharedConfig]) -
                 history=config.history,
                 query=_query(config.query, mode),
                 max_turns=None if config.max_turns == "all" else config.max_turns,
+                fit=config.fit,
+                prompt_style=config.prompt_style,
             )
 
 

@@ -22,11 +22,19 @@ def canonical(cell: Cell) -> Cell:
 
     The budget is None if no method uses it; only the turns of one conversation have a history; what is in the cache
     when a method acts matters to methods that act on it; published data has its own length and turns; a number of
-    items says more than a length.
+    items says more than a length; only contexts with items are fitted in another way than by
+    their middle, and the original's prompts never.
     """
     budget = cell.budget if any(method.type.uses_budget for method in cell.methods) else None
     history = cell.history if cell.mode.options["kind"] == "multi_turn" else "gold"
-    return replace(cell, budget=budget, history=history, query=_canonical_query(cell), task=_canonical_task(cell.task))
+    return replace(
+        cell,
+        budget=budget,
+        history=history,
+        query=_canonical_query(cell),
+        fit=cell.fit if cell.task.type.has_items() and cell.prompt_style == "fixed" else "whole",
+        task=_canonical_task(cell.task),
+    )
 
 
 def _canonical_query(cell: Cell) -> str:
@@ -91,13 +99,19 @@ def source_id(cell: Cell, hashes: Mapping[str, Any]) -> str:
 
 
 def family_id(cell: Cell) -> str:
-    """12 hexadecimal digits of what a family shares: model, engine, sessions, history, prefill; not method or mode."""
+    """12 hexadecimal digits of what a family shares: model, engine, sessions, history, fit, prompts, prefill.
+
+    Not the method nor the mode; but the original's prompts share too few tokens between the modes.
+    """
     shared = {
         "model": cell.model.to_dict(),
         "engine": cell.engine.to_dict(),
         "task": cell.task.to_dict(),
         "history": cell.history,
         "max_turns": cell.max_turns,
+        "fit": cell.fit,
+        "prompt_style": cell.prompt_style,
+        "mode": cell.mode.to_dict() if cell.prompt_style == "ref" else None,
         "prefill": [method.type.family_key for method in cell.methods],
     }
     return digest(shared, 12)

@@ -17,6 +17,7 @@ from scbench.config.cell import Cell, Choice
 from scbench.engine.revision import ENGINE_REVISION
 from scbench.errors import ScbenchError
 from scbench.models.model import identity
+from scbench.tasks.rows import find_files, find_hub
 
 
 class Hashes:
@@ -44,7 +45,9 @@ class Hashes:
         return {
             "task": self._source(cell.task.target),
             "sessions": self._source("scbench.tasks.sessions.make_sessions"),
-            "data": None if data is None else self._once(f"data {data}", lambda: data_hash(Path(data))),
+            "data": None
+            if data is None
+            else self._once(f"data {data} {cell.task.name}", lambda: data_hash(data, cell.task.type.published)),
             "model": self._once(f"model {json.dumps(cell.model.options)}", lambda: model_identity(cell.model)),
         }
 
@@ -66,17 +69,21 @@ def model_identity(model: Choice) -> dict[str, str]:
         return {"missing": str(error)}
 
 
-def data_hash(path: Path) -> str | dict[str, str]:
-    """SHA-256 of a file, or of the names and contents of a folder's files; unreadable data is named likewise."""
-    digest = hashlib.sha256()
+def data_hash(data: str, published: str) -> str | dict[str, str]:
+    """What names the rows of `task.data`: the SHA-256 of its files' contents, or the hub's data set and commit.
+
+    Files are read in the order of their rows, whatever their names. Unreadable data is named by the reason.
+    """
     try:
-        path.stat()
-        for file in [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file()):
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").digest()
-            digest.update(str(file.relative_to(path)).encode() + b"\0" + content)
-    except OSError:
-        return {"missing": str(path)}
+        hub = find_hub(data)
+        if hub is not None:
+            return {"hub": hub.repository, "revision": hub.revision}
+        digest = hashlib.sha256()
+        for path in find_files(data, published):
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    except (OSError, ScbenchError) as error:
+        return {"missing": f"{data}: {error}"}
     return digest.hexdigest()[:16]
 
 

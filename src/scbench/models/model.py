@@ -91,6 +91,19 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         )
 
 
+def window(config: ModelConfig) -> int:
+    """The model's context window in tokens, from its configuration alone; raises ScbenchError as `load` does."""
+    from transformers import AutoConfig
+
+    if config.window is not None:
+        return config.window
+    with _explained(config):
+        settings = AutoConfig.from_pretrained(
+            _source(config), revision=config.revision, trust_remote_code=config.trust_remote_code
+        )
+        return int(settings.get_text_config().max_position_embeddings)
+
+
 def load(config: ModelConfig, device: torch.device) -> LoadedModel:
     """Weights from safetensors on `device`, in evaluation mode, attention left to the engine."""
     import torch
@@ -105,10 +118,9 @@ def load(config: ModelConfig, device: torch.device) -> LoadedModel:
         settings = AutoConfig.from_pretrained(source, **shared)
         model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **shared)
     model = model.to(device).eval().requires_grad_(False)
-    text = settings.get_text_config()
-    window = config.window or text.max_position_embeddings
     commit = getattr(settings, "_commit_hash", None) or ""
-    return LoadedModel(model, load_tokenizer(config), int(window), _stop(model.generation_config.eos_token_id), commit)
+    stop = _stop(model.generation_config.eos_token_id)
+    return LoadedModel(model, load_tokenizer(config), window(config), stop, commit)
 
 
 def _stop(eos: int | list[int] | None) -> frozenset[int]:

@@ -32,7 +32,10 @@ class Template:
 
 
 def template(task: str) -> Template:
-    """The template of a task, by name; a task without an entry asks its questions as they are."""
+    """The template of a task, by name; a task of your own, without an entry, asks its questions as they are.
+
+    The turns of a mix are asked as they are, whatever their sub-task: their questions say all that is to be done.
+    """
     return _TEMPLATES.get(task, _PLAIN)
 
 
@@ -81,4 +84,10 @@ _TEMPLATES: Mapping[str, Template] = {
     "zh_qa": Template("阅读以下书籍然后回答问题。\n\n", _chinese),
     "en_multichoice": Template("Read the book and answer the question.\n\n", _choice),
     "math_find": Template("", _statistic),
+    "retr_prefix_suffix": _PLAIN,
+    "retr_multihop": _PLAIN,
+    "icl_manyshot": _PLAIN,
+    "en_sum": _PLAIN,
+    "mix_sum_niah": _PLAIN,
+    "mix_repoqa_kv": _PLAIN,
 }

@@ -60,7 +60,7 @@ def _params(cell: Cell) -> dict[str, str]:
     params["method"] = cell.method_name
     for prefix, choice in (*axes.items(), *((method.name, method) for method in cell.methods)):
         params |= {f"{prefix}.{option}": value for option, value in choice.options.items()}
-    for name in ("budget", "history", "query", "max_turns"):
+    for name in ("budget", "history", "query", "fit", "max_turns", "prompt_style"):
         params[name] = getattr(cell, name)
     return {name: str(value) for name, value in params.items()}
 

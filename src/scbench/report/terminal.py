@@ -17,7 +17,7 @@ from scbench.results.tables import cells_table
 
 FAILURES_SHOWN = 10
 SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
-IF_ANY = frozenset({*(outcome.value for outcome in Outcome), "note"})  # shown where there is something to tell
+IF_ANY = frozenset({*(outcome.value for outcome in Outcome), "answer cut", "note"})  # shown where they tell something
 
 
 def render_terminal(manifest_path: Path, console: Console | None = None) -> None:

@@ -12,7 +12,7 @@ from scbench.results.files import write_text_atomic
 
 LABELS = ("cell", "model", "method", "budget", "task", "mode", "setting")
 KEY = ("cell", "session", "turn")
-NUMBERS = ("strict", "ref", "prompt_tokens", "output_tokens", "kv_dense", "kv_stored", "kv_touched")
+NUMBERS = ("strict", "ref", "prompt_tokens", "output_tokens", "answer_cut", "kv_dense", "kv_stored", "kv_touched")
 SCORES = (*LABELS, "session", "turn", "subtask", "outcome", "ref_raised", *NUMBERS)
 FAILURES = (*LABELS, "session", "turn", "outcome", "detail")
 
@@ -22,7 +22,7 @@ class Scored:
     """A sweep's scored records; rows follow the manifest's cells, then session, then turn.
 
     `scores`   one row per turn, columns `SCORES`: `strict` and `ref` in [0, 1], NaN for a turn that failed;
-               bytes are NaN where the record has none
+               bytes are NaN where the record has none; `answer_cut` is 1 where the window cut the answer away
     `costs`    one row per turn: `KEY`, and the seconds of each stage by scope (`prefill_shared_s`); where
                the scope is a batch, its width too (`decode_batch_width`)
     `failures` one row, all texts, per failed turn (oom, timeout, error), per cell that failed whole

@@ -13,7 +13,7 @@ from scbench.results.frames import FAILURES, KEY, NUMBERS, SCORES, Scored, save_
 from scbench.results.labels import labels
 from scbench.results.store import FAILED, read_cell
 from scbench.results.sweep import Sweep, read_sweep
-from scbench.scoring import score
+from scbench.scoring import Answered, Scores, score_all
 
 Row = dict[str, Any]
 
@@ -33,9 +33,10 @@ def score_cells(sweep: Sweep) -> Scored:
     failures: list[Row] = []
     for fingerprint, label in labels(sweep.cells).items():
         records = sweep_records(sweep, fingerprint)
-        task = sweep.cells[fingerprint].task.type.name
+        cell = sweep.cells[fingerprint]
+        found = score_records(records, cell.task.type.name, cell.mode.options["kind"])
         names = {"cell": fingerprint} | label.columns
-        scores += (names | _score_row(record, task) for record in records)
+        scores += (names | _score_row(*scored) for scored in zip(records, found, strict=True))
         costs += (_cost_row(record) for record in records)
         failures += (names | row for row in _failure_rows(sweep, fingerprint, records))
     stages = dict.fromkeys(name for row in costs for name in row if name not in KEY)
@@ -55,7 +56,30 @@ def sweep_records(sweep: Sweep, fingerprint: str) -> list[Record]:
     return [record for record in read_cell(sweep.root, fingerprint) if record.session in wanted]
 
 
-def _score_row(record: Record, task: str) -> Row:
+def score_records(records: Sequence[Record], task: str, mode: str) -> list[Scores]:
+    """Both scores of each record of one cell, in order; those of failed turns mean nothing.
+
+    `mode` is `multi_turn` or `multi_request`. Failed turns are scored too, since functions compete with those that
+    their sessions asked for, answered or not.
+    """
+    return score_all([_answered(record, task) for record in records], mode)
+
+
+def _answered(record: Record, task: str) -> Answered:
+    return Answered(
+        task=task,
+        prediction=record.prediction,
+        gold=record.gold,
+        options=record.options,
+        subtask=record.subtask,
+        session=record.session,
+        language=record.language,
+        repo=record.repo,
+        function=record.function,
+    )
+
+
+def _score_row(record: Record, scores: Scores) -> Row:
     row: Row = {
         "session": record.session,
         "turn": record.turn,
@@ -64,9 +88,9 @@ def _score_row(record: Record, task: str) -> Row:
         "ref_raised": "",
         "prompt_tokens": record.prompt_tokens,
         "output_tokens": record.output_tokens,
+        "answer_cut": record.answer_cut,
     }
     if record.outcome not in FAILED:
-        scores = score(task, record.prediction, record.gold, record.options, record.subtask)
         row |= {"strict": scores.strict, "ref": scores.ref, "ref_raised": scores.raised or ""}
     if record.kv_bytes is not None:
         row["kv_dense"] = record.kv_bytes.dense

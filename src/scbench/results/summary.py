@@ -76,6 +76,10 @@ class Summary:
         """How many of a cell's turns had this outcome."""
         return self._outcomes.get((fingerprint, outcome.value), 0)
 
+    def answers_cut(self, fingerprint: str) -> int:
+        """How many of a cell's turns had their gold answer cut away to fit the window."""
+        return int(self._answers_cut.get(fingerprint, 0))
+
     def sessions(self, fingerprint: str) -> int:
         """How many of the sweep's sessions a cell has records of."""
         return self._sessions.get(fingerprint, 0)
@@ -107,6 +111,10 @@ class Summary:
     @cached_property
     def _outcomes(self) -> dict[Hashable, int]:
         return self.scored.scores.groupby(["cell", "outcome"]).size().to_dict()
+
+    @cached_property
+    def _answers_cut(self) -> dict[Hashable, float]:
+        return self.scored.scores.groupby("cell")["answer_cut"].sum().to_dict()
 
     @cached_property
     def _sessions(self) -> dict[Hashable, int]:

@@ -77,7 +77,7 @@ def cells_table(summary: Summary, mode: str | None = None) -> Table:
     """One row per cell (of one mode): scores, key-value bytes, and how its turns ended."""
     columns = [
         *(Column("strict", 1), Column("ref", 1), Column("KV MiB", 2), Column("KV %", 1)),
-        *(Column(name) for name in ("sessions", *OUTCOMES, "note", "cell")),
+        *(Column(name) for name in ("sessions", *OUTCOMES, "answer cut", "note", "cell")),
     ]
     notes = _notes(summary)
     rows: list[list[Value]] = [
@@ -86,6 +86,7 @@ def cells_table(summary: Summary, mode: str | None = None) -> Table:
             *(summary.mean(fingerprint, name) for name in ("strict", "ref", "kv_stored", "kv_share")),
             summary.sessions(fingerprint),
             *(summary.count(fingerprint, outcome) for outcome in OUTCOMES),
+            summary.answers_cut(fingerprint),
             *(notes.get(fingerprint, ""), fingerprint),
         ]
         for fingerprint, label in summary.labels.items()
@@ -93,7 +94,8 @@ def cells_table(summary: Summary, mode: str | None = None) -> Table:
     ]
     note = (
         "Scores in %. KV: bytes stored at the start of an answer, over all layers, and what share they are of "
-        f"an untouched cache of the same tokens. ok … error: turns by outcome. {WEIGHTS}"
+        f"an untouched cache of the same tokens. ok … error: turns by outcome. answer cut: turns whose gold "
+        f"answer stood in what was cut to fit the window, out of reach of every method. {WEIGHTS}"
     )
     title = f"Cells, {mode}" if mode else "Cells"
     return _table("cells", title, note, ("mode", "task", *ROW), columns, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
 from scbench.kernels.choose import Kernels
-from scbench.models.model import LoadedModel, load
+from scbench.models.model import LoadedModel, load, load_tokenizer, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.store import CellStore, SessionWriter
 from scbench.run.progress import Progress
 from scbench.run.recording import Recorder, provenance
-from scbench.run.work import Work, prepare
+from scbench.run.work import Work, check_session, prepare
 from scbench.tasks.session import Session
 from scbench.tasks.sessions import read as read_sessions
 
@@ -50,7 +50,7 @@ def run_family(manifest_path: Path, family_id: str, progress: Progress) -> Famil
     family = manifest.family(family_id)
     with _writers(manifest, family) as writers:
         try:
-            sessions = _sessions(manifest.sessions(family.source))
+            sessions = _session_ids(manifest.sessions(family.source))
             computed = _compute(manifest, family, sessions, writers, progress)
         except _CannotRun as reason:
             return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
@@ -61,9 +61,10 @@ class _CannotRun(ScbenchError):
     """What the whole family needs cannot be had."""
 
 
-def _sessions(path: Path) -> list[Session]:
+def _session_ids(path: Path) -> list[str]:
+    """The ids of a source's sessions; the sessions themselves are read again one at a time, as books are large."""
     try:
-        return list(read_sessions(path))
+        return [session.id for session in read_sessions(path)]
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
 
@@ -85,23 +86,25 @@ def _writers(manifest: Manifest, family: Family) -> Iterator[dict[str, SessionWr
 def _compute(
     manifest: Manifest,
     family: Family,
-    sessions: Sequence[Session],
+    sessions: Sequence[str],
     writers: Mapping[str, SessionWriter],
     progress: Progress,
 ) -> Counter[str]:
     """Run the sessions that some cell lacks; how many were computed, per cell. Without any, no model is loaded."""
     finished = {name: CellStore(manifest.root, name).finished() for name in family.cells}
-    lacking = {s.id: [name for name in family.cells if s.id not in finished[name]] for s in sessions}
-    pending = [session for session in sessions if lacking[session.id]]
+    lacking = {s: names for s in sessions if (names := [name for name in family.cells if s not in finished[name]])}
     computed: Counter[str] = Counter()
-    if not pending:
+    if not lacking:
         return computed
     some = manifest.cells[family.cells[0]]
+    path = manifest.sessions(family.source)
+    _check(some, (session for session in read_sessions(path) if session.id in lacking))
     engine: EngineConfig = some.engine.build()
     loaded, decoder = _loaded(some, engine)
     recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
+    pending = (session for session in read_sessions(path) if session.id in lacking)
     for number, session in enumerate(pending):
-        progress.session(number, len(pending), session.id)
+        progress.session(number, len(lacking), session.id)
         work = prepare(session, {name: manifest.cells[name] for name in lacking[session.id]}, loaded)
         for name, records in _answered(decoder, work, engine, recorder, progress):
             _append(writers[name], records, manifest.cells[name])
@@ -115,6 +118,17 @@ def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
     except ScbenchError as error:
         what = " · ".join((cell.model.name, cell.method_name, cell.task.name, cell.mode.name))
         raise ScbenchError(f"{what}: {error}") from error
+
+
+def _check(cell: Cell, sessions: Iterable[Session]) -> None:
+    """Refuse what cannot be asked before weights are loaded."""
+    try:
+        model = cell.model.build()
+        tokenizer, tokens = load_tokenizer(model), window(model)
+        for session in sessions:
+            check_session(session, cell, tokenizer, tokens)
+    except ScbenchError as error:
+        raise _CannotRun(str(error)) from error
 
 
 def _loaded(cell: Cell, engine: EngineConfig) -> tuple[LoadedModel, Decoder]:
@@ -152,8 +166,8 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def _counts(manifest: Manifest, name: str, sessions: Sequence[Session], computed: int) -> dict[str, object]:
-    wanted = {session.id for session in sessions}
+def _counts(manifest: Manifest, name: str, sessions: Sequence[str], computed: int) -> dict[str, object]:
+    wanted = set(sessions)
     records = [record for record in CellStore(manifest.root, name).read() if record.session in wanted]
     return {
         "sessions": len({record.session for record in records}),

@@ -36,7 +36,7 @@ class Recorder:
             return self.failed(work, done.job.cell, done.failure)
         cell = work.cells[done.job.cell]
         return [
-            self._record(work, done.job.cell, number, **self._seen(work, cell, turn))
+            self._record(work, done.job.cell, number, **self._seen(work, cell, number, turn))
             for number, turn in enumerate(done.turns)
         ]
 
@@ -47,10 +47,11 @@ class Recorder:
             for number in range(len(work.session.turns))
         ]
 
-    def _seen(self, work: Work, cell: Cell, turn: Turn) -> dict[str, object]:
+    def _seen(self, work: Work, cell: Cell, number: int, turn: Turn) -> dict[str, object]:
         return {
-            "outcome": Outcome.NOOP if turn.noop else Outcome.TRUNCATED if work.cut else Outcome.OK,
-            "detail": f"{work.cut} context tokens were cut to fit the window" if work.cut else "",
+            "outcome": Outcome.NOOP if turn.noop else Outcome.TRUNCATED if work.cut.tokens else Outcome.OK,
+            "detail": work.cut.detail(number),
+            "answer_cut": work.cut.answers[number],
             "prediction": self.decode(turn.answer.tokens),
             "prompt_tokens": len(turn.prompt),
             "output_tokens": len(turn.answer.tokens),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from scbench.config.cell import Cell
@@ -11,8 +12,13 @@ from scbench.engine.session import Job
 from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
 from scbench.models.model import LoadedModel
-from scbench.modes import build_layout, fit_middle
+from scbench.modes import MULTI_REQUEST, build_layout, with_query
+from scbench.prompts.chat import ChatTokenizer
 from scbench.prompts.dialogue import Dialogue, build_dialogue
+from scbench.prompts.reference import OriginalError
+from scbench.prompts.reference_dialogue import build_reference
+from scbench.run.fitting import UNCUT, Cut, Fitting, check_questions
+from scbench.tasks.base import Task
 from scbench.tasks.session import Session
 
 
@@ -20,7 +26,7 @@ from scbench.tasks.session import Session
 class Work:
     """A session's jobs, one per cell, and what is known of it before the engine starts.
 
-    `cut` is the number of context tokens that were dropped to fit the model's window. If the session cannot be
+    `cut` is what was dropped to fit the model's window. If the session cannot be
     asked at all, `failure` says why and there are no jobs.
     """
 
@@ -28,29 +34,69 @@ class Work:
     cells: Mapping[str, Cell]
     jobs: tuple[Job, ...] = ()
     stop: frozenset[int] = frozenset()
-    cut: int = 0
+    cut: Cut = UNCUT
     failure: Failure | None = None
 
 
 def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel) -> Work:
-    """Ask a session's questions in every cell's mode. The cells are of one family: same task, history and turns."""
+    """Ask a session's questions in every cell's mode. The cells are of one family: all but method and mode the same."""
     some = next(iter(cells.values()))
     task = some.task.build()
     session = replace(session, turns=session.turns[: some.max_turns])
     limits = task.answer_limits(session)
     try:
-        whole = build_dialogue(session, task, loaded.tokenizer)
-        dialogue, cut = fit_middle(whole, loaded.window, limits, some.history)
+        dialogue, cut = _dialogue(session, task, some, loaded, limits)
         jobs = tuple(_job(name, cell, dialogue, limits) for name, cell in cells.items())
     except ScbenchError as error:
         return Work(session, cells, failure=Failure.of(error))
     return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut)
 
 
+def check_session(session: Session, cell: Cell, tokenizer: ChatTokenizer, window: int) -> None:
+    """Raise `ScbenchError` where a question alone exceeds the window; needs no model. See `check_questions`."""
+    task = cell.task.build()
+    asked = replace(session, context="", turns=session.turns[: cell.max_turns])
+    limits = task.answer_limits(asked)
+    if cell.prompt_style == "ref":
+        with suppress(OriginalError):  # this session's own failure, recorded when its turn comes
+            _reference(asked, cell, tokenizer, window, limits)
+        return
+    check_questions(asked, build_dialogue(asked, task, tokenizer), limits, window, task.data)
+
+
+def _dialogue(
+    session: Session, task: Task, cell: Cell, loaded: LoadedModel, limits: tuple[int, ...]
+) -> tuple[Dialogue, Cut]:
+    """The session's dialogue in the cell's style, fitted to the model's window, and what this cost."""
+
+    def text(tokens: tuple[int, ...]) -> str:
+        return str(loaded.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
+
+    if cell.prompt_style == "ref":
+        dialogue, gone = _reference(session, cell, loaded.tokenizer, loaded.window, limits)
+        kept = text(dialogue.context)
+        lost = (gone > 0 and not task.answer_kept(turn, session.context, kept) for turn in session.turns)
+        return dialogue, Cut(gone, 0, tuple(lost))
+    fitting = Fitting(
+        task=task,
+        window=loaded.window,
+        history=cell.history,
+        fit=cell.fit,
+        build=lambda part: build_dialogue(part, task, loaded.tokenizer),
+        text=text,
+    )
+    return fitting(session)
+
+
+def _reference(
+    session: Session, cell: Cell, tokenizer: ChatTokenizer, window: int, limits: tuple[int, ...]
+) -> tuple[Dialogue, int]:
+    requests = cell.mode.build().kind == MULTI_REQUEST
+    return build_reference(session, tokenizer, requests=requests, history=cell.history, window=window, limits=limits)
+
+
 def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> Job:
-    layout = build_layout(cell.mode.build(), dialogue, limits, cell.history)
-    if cell.query == "free":  # the method acts before it can see a question
-        layout = replace(layout, base=layout.context)
+    layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query)
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)

@@ -3,6 +3,7 @@
 No model, no torch, no network.
 """
 
-from scbench.scoring.rules import Scores, score
+from scbench.scoring.item import Answered, Scores
+from scbench.scoring.rules import score, score_all
 
-__all__ = ["Scores", "score"]
+__all__ = ["Answered", "Scores", "score", "score_all"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 from scbench.tasks.session import Answer
 
@@ -20,23 +21,38 @@ def strict(prediction: str, gold: Answer) -> float:
     - `parish` does not answer `Paris`, nor `17:40` `7:40`; ref 1
     - an empty gold answer is never said: 0; ref 1
 
-    An answer without any word (`?`, `the`) must be the whole prediction.
+    An answer without any word (`?`, `the`) must be the whole prediction. Several gold answers are alternatives.
     """
-    wanted, said = _words(str(gold)), _words(prediction)
-    if not wanted:
-        text = str(gold).strip().casefold()
-        return float(bool(text) and prediction.strip().casefold() == text)
-    return float(f" {' '.join(wanted)} " in f" {' '.join(said)} ")
+    return max((_says(prediction, str(one)) for one in alternatives(gold)), default=0.0)
 
 
-def ref(prediction: str, gold: Answer) -> float:
-    """1 if the gold text, upper-cased, is a substring; a gold answer that is no text raises `AttributeError`."""
-    return float(gold.upper() in prediction.strip().upper())  # type: ignore[union-attr]
+def ref(prediction: str, label: Any) -> float:
+    """1 if one of the texts of `label`, upper-cased, is a substring.
+
+    A text as label gives its single characters, which is how ICL.ManyShot is scored. Raises `TypeError` for a label
+    that has no items, `AttributeError` for one whose items are no texts.
+    """
+    said = prediction.strip().upper()
+    return float(any(text.upper() in said for text in label))
 
 
-def _words(text: str) -> list[str]:
+def alternatives(gold: Answer) -> tuple[Any, ...]:
+    """The gold answers, any of which will do."""
+    return tuple(gold) if isinstance(gold, tuple | list) else (gold,)
+
+
+def words(text: str) -> list[str]:
+    """The words that count, in a form in which equal words are equal."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
     plain = re.sub(r"['’]s\b", "", plain)
     plain = re.sub(r"(?<=\d),(?=\d)|['’]", "", plain)
     return [word for word in re.findall(r"[^\W_]+", plain) if word not in _ARTICLES]
+
+
+def _says(prediction: str, gold: str) -> float:
+    wanted, said = words(gold), words(prediction)
+    if not wanted:
+        text = gold.strip().casefold()
+        return float(bool(text) and prediction.strip().casefold() == text)
+    return float(f" {' '.join(wanted)} " in f" {' '.join(said)} ")

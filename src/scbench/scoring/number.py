@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from scbench.tasks.session import Answer
 
@@ -30,22 +31,23 @@ def strict(prediction: str, gold: Answer) -> float:
     - ordinals are no answers: `The 2nd largest is 981` says 981; ref reads 2
     - digits are ASCII; ref also reads `４６５` and other scripts
     - no length is too long; ref raises `OverflowError` at 400 digits
+    - a gold text is the number that it spells, if it does; ref raises `TypeError`
 
     `440/2` says 440: nothing is calculated.
     """
-    found = _NUMBER.search(prediction)
-    if found is None:
+    found, wanted = _NUMBER.search(prediction), _decimal(gold)
+    if found is None or wanted is None:
         return 0.0
     written = found.group().replace(",", "").replace("\N{MINUS SIGN}", "-")
-    return float(Decimal(written) == Decimal(str(_first(gold))))
+    return float(Decimal(written) == wanted)
 
 
-def ref(prediction: str, gold: Answer) -> float:
+def ref(prediction: str, label: Any) -> float:
     """1 if the first unsigned number is the gold one, cut to an integer where that is an integer.
 
     Raises `TypeError` for a gold text, `OverflowError` for a number beyond a float's range.
     """
-    wanted = _first(gold)
+    wanted = _first(label)
     if not isinstance(wanted, int | float):
         raise TypeError(f"expected a number, got {type(wanted)}")
     found = _REF_NUMBER.search(prediction)
@@ -53,6 +55,15 @@ def ref(prediction: str, gold: Answer) -> float:
         return 0.0
     number = float(found.group())
     return float((int(number) if isinstance(wanted, int) else number) == wanted)
+
+
+def _decimal(gold: Answer) -> Decimal | None:
+    """The gold number, exactly; None for an answer that is no finite number."""
+    try:
+        number = Decimal(str(_first(gold)).strip())
+    except (InvalidOperation, IndexError):
+        return None
+    return number if number.is_finite() else None
 
 
 def _first(gold: Answer) -> str | int | float:

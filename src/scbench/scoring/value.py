@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from scbench.tasks.session import Answer
 
@@ -28,6 +30,14 @@ def strict(prediction: str, gold: Answer) -> float:
     return float(bool(re.search(whole, prediction, re.IGNORECASE if _UUID.fullmatch(wanted) else 0)))
 
 
-def ref(prediction: str, gold: Answer) -> float:
-    """1 if the gold text is a substring; a gold answer that is no text raises `TypeError`."""
-    return float(gold in prediction)  # type: ignore[operator]
+def ref(prediction: str, label: Any) -> float:
+    """1 if the gold text is a substring; a label that is no text raises `TypeError`."""
+    return float(label in prediction)
+
+
+def ref_in_record(fields: Sequence[str], label: Any) -> float:
+    """1 if the label is a key of the original's record, which stands where its text should in Mix.RepoQA+KV.
+
+    So `prediction` would be right in multi-request mode, and no UUID is. A list as label raises `TypeError`.
+    """
+    return float(label in dict.fromkeys(fields))

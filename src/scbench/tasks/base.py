@@ -37,12 +37,12 @@ class Task(ABC):
     `seed`            names the generated sessions; for generated contexts only
     `turns`           questions per session; for generated contexts only
     `max_new_tokens`  the longest answer, in tokens
-    `data`            null: generated contexts; else a JSONL file in the published schema, or a folder that
-                      holds `<published>.jsonl`
+    `data`            null: generated contexts; else published ones: a JSONL or Parquet file, a folder of them, or
+                      `hub[:owner/name]@commit` (`scbench.tasks.rows`)
     `context`         `full`; or a floor: `none` (the questions alone) or `shuffled` (another session's context)
 
     Class attributes: `name` (in configurations and files), `title`, `group` and `metric` (the paper's words),
-    `published` (configuration of the published data set).
+    `published` (configuration of the published data set) and `context_field` (where its rows have the context).
     """
 
     length: int = 8192
@@ -59,6 +59,7 @@ class Task(ABC):
     group: ClassVar[str]
     metric: ClassVar[str]
     published: ClassVar[str]
+    context_field: ClassVar[str] = "context"
 
     def __post_init__(self) -> None:
         for option in ("length", "limit", "turns", "max_new_tokens"):
@@ -82,7 +83,24 @@ class Task(ABC):
 
     def parse_turn(self, raw: Mapping[str, Any]) -> Turn:
         """A published row's turn; raises `FieldError`."""
-        return Turn(text_field("input", raw.get("input")), text_field("answer", raw.get("answer")))
+        return Turn(
+            text_field("input", raw.get("input")),
+            text_field("answer", raw.get("answer")),
+            function=optional_text("name", raw.get("name")),
+        )
+
+    @classmethod
+    def has_items(cls) -> bool:
+        """Whether contexts of this task can be fitted by dropping whole items."""
+        return cls.droppable is not Task.droppable
+
+    def answer_kept(self, turn: Turn, whole: str, kept: str) -> bool:
+        """Whether a cut context `kept` still answers the turn: what stood in the `whole` one still stands there.
+
+        An answer that is not a part of the context (a summary, say) cannot be cut away.
+        """
+        texts = turn.answer if isinstance(turn.answer, tuple) else (str(turn.answer),)
+        return all(text in kept for text in texts if text in whole)
 
     def droppable(self, session: Session) -> Sequence[Group]:
         """What may be taken out of the context so that every gold answer stays, in the order of taking it out.
@@ -142,7 +160,16 @@ def text_field(field: str, value: Any) -> str:
         raise FieldError(field, f"expected a text, found {kind_of(value)}")
     if not value.strip():
         raise FieldError(field, "is empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise FieldError(field, f"character {error.start + 1} is half a surrogate pair") from error
     return value
+
+
+def optional_text(field: str, value: Any) -> str | None:
+    """`value` where it is a text, None where there is none; raises `FieldError`."""
+    return None if value is None or value == "" else text_field(field, value)
 
 
 def kind_of(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -38,17 +37,20 @@ def _shuffled(sessions: Iterable[Session]) -> Iterator[Session]:
     Raises `ScbenchError` for a session without such another one.
     """
     start: list[Session] = []
-    waiting: deque[Session] = deque()
+    waiting: dict[str, Session] = {}  # by id, in order
+    others: dict[str, Session] = {}
     for session in sessions:
         if len(start) < 2 and all(_apart(session, kept) for kept in start):
             start.append(session)
-        while waiting and _apart(waiting[0], session):
-            yield _exchanged(waiting.popleft(), session)
-        waiting.append(session)
+        others |= {name: session for name, one in waiting.items() if name not in others and _apart(one, session)}
+        while waiting and next(iter(waiting)) in others:
+            name = next(iter(waiting))
+            yield _exchanged(waiting.pop(name), others.pop(name))
+        waiting[session.id] = session
         if len(waiting) > LOOK_AHEAD:
-            raise _without_other(waiting[0])
-    for session in waiting:
-        other = next((kept for kept in start if _apart(session, kept)), None)
+            raise _without_other(next(iter(waiting.values())))
+    for name, session in waiting.items():
+        other = others.get(name) or next((kept for kept in start if _apart(session, kept)), None)
         if other is None:
             raise _without_other(session)
         yield _exchanged(session, other)

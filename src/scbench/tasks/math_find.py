@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from scbench.errors import ScbenchError
-from scbench.tasks.base import FieldError, Task, kind_of, rotation, text_field
+from scbench.tasks.base import FieldError, Group, Task, kind_of, rotation, text_field
 from scbench.tasks.fit import Encoder
 from scbench.tasks.session import Session, Turn
+from scbench.tasks.shrink import separated
 
 STATISTICS = ("largest", "smallest", "median", "second largest", "second smallest", "most frequent")
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 LEAST = 24  # numbers: fewer leave no room for six different answers
 
 
@@ -63,6 +67,39 @@ class MathFind(Task):
             answer = answer[0]
         return Turn(question, _number("answer", answer))
 
+    def droppable(self, session: Session) -> Sequence[Group]:
+        """Numbers in twos, one below and one above the median, without which all six statistics are what they were.
+
+        The middle of the sorted array stays, and every copy of its two ends and of its most frequent numbers. The
+        order is random, so that the others keep their depths. Empty where a turn asks for something else.
+        """
+        if not all(_asked(turn.question) for turn in session.turns):
+            return ()
+        found = list(NUMBER.finditer(session.context))
+        numbers = [float(match[0]) for match in found]
+        if len(numbers) < LEAST:
+            return ()
+        ranked = sorted(range(len(numbers)), key=numbers.__getitem__)
+        low, high = (len(ranked) - 1) // 2, len(ranked) // 2
+        fixed = _fixed(numbers)
+        below = [place for place in ranked[:low] if numbers[place] not in fixed]
+        above = [place for place in ranked[high + 1 :] if numbers[place] not in fixed]
+        source = random.Random(f"{self.name}/drop/{session.documents}")
+        source.shuffle(below)
+        source.shuffle(above)
+        twos = list(zip(below, above, strict=False))
+        kept = set(ranked).difference(*twos)
+        spans = separated([match.span() for match in found], kept)
+        return [(spans[one], spans[other]) for one, other in twos]
+
+    def answer_kept(self, turn: Turn, whole: str, kept: str) -> bool:
+        """Whether the statistic of what is left is still the one of the whole array."""
+        asked = _asked(turn.question)
+        if asked is None:
+            return super().answer_kept(turn, whole, kept)
+        before, after = ([float(number) for number in NUMBER.findall(text)] for text in (whole, kept))
+        return min(len(before), len(after)) > 1 and _statistics(before)[asked] == _statistics(after)[asked]
+
     def _answers(self, index: int) -> dict[str, int]:
         source = self.random(index, "answers")
         smallest, largest = source.randint(100, 320), source.randint(680, 999)
@@ -98,6 +135,29 @@ class MathFind(Task):
         return numbers
 
 
+def _asked(question: str) -> str | None:
+    """Which of `STATISTICS` a question asks for, None for another one."""
+    match = re.search(r"The (.+?)(?: (?:number|element|value|of)\b.*)? is", question)
+    name = match[1].lower() if match else None
+    return name if name in STATISTICS else None
+
+
+def _fixed(numbers: Sequence[float]) -> set[float]:
+    """The values of which every copy must stay: two at either end, and the most frequent."""
+    counts = Counter(numbers)
+    values = sorted(counts)
+    most = max(counts.values())
+    return {*values[:2], *values[-2:], *(value for value, count in counts.items() if count == most)}
+
+
+def _statistics(numbers: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(numbers)
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    frequent = Counter(numbers).most_common(1)[0][0]
+    values = (ordered[-1], ordered[0], middle, ordered[-2], ordered[1], frequent)
+    return dict(zip(STATISTICS, values, strict=True))
+
+
 def _question(statistic: str) -> str:
     return f"You should answer with only one number, no other words. The {statistic} number of the list is: "
 
@@ -105,4 +165,6 @@ def _question(statistic: str) -> str:
 def _number(field: str, value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(field, f"expected a number, found {kind_of(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise FieldError(field, "is not a finite number")
     return value
