@@ -56,9 +56,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Plain(Task):
-    """A task whose contexts have no items."""
-
+class TaskWithoutItems(Task):
     @classmethod
     def has_items(cls) -> bool:
         return False

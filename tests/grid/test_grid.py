@@ -123,7 +123,7 @@ def test_settings_without_effect_are_neutral() -> None:
     assert canonical(generated).history == "generated"
     assert canonical(dataclasses.replace(generated, mode=REQUEST)).history == "gold"
     assert canonical(dataclasses.replace(CELL, fit="middle")).fit == "middle"
-    plain = dataclasses.replace(CELL.task, target="dummy_classes.Plain")
+    plain = dataclasses.replace(CELL.task, target="dummy_classes.TaskWithoutItems")
     assert canonical(dataclasses.replace(CELL, task=plain, fit="middle")).fit == "whole"
 
 

@@ -48,12 +48,12 @@ def run_family(manifest_path: Path, family_id: str, progress: Progress) -> Famil
     """
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
-    with _writers(manifest, family) as writers:
-        try:
-            sessions = _session_ids(manifest.sessions(family.source))
+    try:
+        sessions = _session_ids(manifest.sessions(family.source))
+        with _writers(manifest, family) as writers:
             computed = _compute(manifest, family, sessions, writers, progress)
-        except _CannotRun as reason:
-            return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
+    except _CannotRun as reason:
+        return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
     return FamilySummary(family.id, {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells})
 
 

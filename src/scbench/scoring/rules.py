@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from scbench.errors import ScbenchError
@@ -25,16 +26,33 @@ class Rule:
     label: Callable[[Answer, Sequence[str]], Any]
 
 
-def _rule(strict: Callable[[str, Answer], float], ref: Callable[[str, Any], float]) -> Rule:
-    """A rule that needs no options and whose label is the gold answer itself."""
-    return Rule(lambda prediction, gold, options: strict(prediction, gold), ref, lambda gold, options: gold)
+def _plain(gold: Answer, options: Sequence[str]) -> Any:
+    return gold
+
+
+def _listed(gold: Answer, options: Sequence[str]) -> Any:
+    return [gold]
+
+
+def _rule(
+    strict: Callable[[str, Answer], float],
+    ref: Callable[[str, Any], float],
+    label: Callable[[Answer, Sequence[str]], Any] = _plain,
+) -> Rule:
+    """A rule that needs no options; its label is the gold answer itself."""
+
+    @wraps(strict)
+    def without_options(prediction: str, gold: Answer, options: Sequence[str]) -> float:
+        return strict(prediction, gold)
+
+    return Rule(without_options, ref, label)
 
 
 RULES: Mapping[str, Rule] = {
     "retr_kv": _rule(value.strict, value.ref),
     "retr_prefix_suffix": _rule(value.strict, value.ref),
     "retr_multihop": _rule(multihop.strict, multihop.ref),
-    "en_qa": Rule(lambda said, gold, options: answer.strict(said, gold), answer.ref, lambda gold, options: [gold]),
+    "en_qa": _rule(answer.strict, answer.ref, _listed),
     "zh_qa": _rule(chinese.strict, chinese.ref),
     "en_multichoice": Rule(choice.strict, choice.ref, choice.label_of),
     "math_find": _rule(number.strict, number.ref),

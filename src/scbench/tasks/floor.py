@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -31,26 +32,24 @@ def _none(sessions: Iterable[Session]) -> Iterator[Session]:
 
 
 def _shuffled(sessions: Iterable[Session]) -> Iterator[Session]:
-    """Each session with the context of the next one that shares no document with it: shared ones hold answers.
+    """Each session with the context of a later one that shares no document with it: shared ones hold answers.
 
     Rows that end before one came continue at their start, of which two contexts are kept that share no document.
     Raises `ScbenchError` for a session without such another one.
     """
     start: list[Session] = []
-    waiting: dict[str, Session] = {}  # by id, in order
-    others: dict[str, Session] = {}
+    waiting: deque[Session] = deque()
     for session in sessions:
         if len(start) < 2 and all(_apart(session, kept) for kept in start):
             start.append(session)
-        others |= {name: session for name, one in waiting.items() if name not in others and _apart(one, session)}
-        while waiting and next(iter(waiting)) in others:
-            name = next(iter(waiting))
-            yield _exchanged(waiting.pop(name), others.pop(name))
-        waiting[session.id] = session
+        while waiting and _apart(waiting[0], session):
+            yield _exchanged(waiting.popleft(), session)
+        waiting.append(session)
         if len(waiting) > LOOK_AHEAD:
-            raise _without_other(next(iter(waiting.values())))
-    for name, session in waiting.items():
-        other = others.get(name) or next((kept for kept in start if _apart(session, kept)), None)
+            raise _without_other(waiting[0])
+    while waiting:
+        session = waiting.popleft()
+        other = next((kept for kept in (*waiting, *start) if _apart(session, kept)), None)
         if other is None:
             raise _without_other(session)
         yield _exchanged(session, other)
