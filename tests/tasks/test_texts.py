@@ -405,6 +405,30 @@ def test_documents_do_not_repeat_up_to_the_stated_length_and_then_get_new_number
         assert solve(more, turn) == turn.answer
 
 
+@document_tasks
+def test_a_document_is_asked_for_once_however_often_it_comes(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = descriptions()[: task.turns]
+    monkeypatch.setattr(documents, "descriptions", lambda: few)
+    known = documents.documents()
+    asked = min(task.turns, len(known))
+    paragraphs = 3 * sum(len(document.paragraphs) for document in known)
+    for session in sessions(task, size=paragraphs, limit=3, turns=asked):
+        assert Counter(session.documents) == dict.fromkeys((document.hash for document in known), 3)
+        answers = [turn.answer for turn in session.turns if turn.subtask != "passkey"]
+        assert len(answers) == len(set(answers)) > 1
+
+
+@document_tasks
+def test_only_documents_that_have_ended_are_asked_for(task: Task) -> None:
+    for size in range(200, 230):
+        (session,) = sessions(task, size=size, limit=1, turns=2, seed=size)
+        (longer,) = sessions(task, size=size + 600, limit=1, turns=2, seed=size)
+        shown, whole = (solvers.shown_documents(each.context) for each in (session, longer))
+        for turn in session.turns:
+            if asked := re.search(r"document (\d+)", turn.question):
+                assert shown[int(asked[1])] == whole[int(asked[1])]
+
+
 def test_sessions_start_far_from_their_neighbours() -> None:
     starts = [far_apart(index, 31) for index in range(30)]
     assert len(set(starts)) == 30

@@ -33,7 +33,7 @@ class EnSum(Task):
 
     Items are paragraphs. A paragraph that has the summary line in it is left out; short contexts show the first
     paragraphs of each document, so that there are enough of them. No document comes twice in a context of up to
-    `unrepeated()` characters, about 250,000 tokens with the packages that this project depends on. In a longer one
+    `unrepeated()` characters, about 300,000 tokens with the packages that this project depends on. In a longer one
     the documents come again under other numbers, and a session names them again in `documents`; questions are about
     different ones all the same.
     """

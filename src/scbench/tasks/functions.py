@@ -170,10 +170,9 @@ def _local_names(code: ast.AST) -> dict[str, None]:
         for field in NAME_FIELDS.get(type(node), ())
         if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
     )
-    imported = {
-        (alias.asname or alias.name).partition(".")[0] for alias in ast.walk(code) if isinstance(alias, ast.alias)
-    }
-    return {name: None for name in bound if name and name not in imported | KEPT}
+    aliases = (node for node in ast.walk(code) if isinstance(node, ast.alias))
+    kept = KEPT.union((alias.asname or alias.name).partition(".")[0] for alias in aliases)
+    return {name: None for name in bound if name and name not in kept}
 
 
 def _numbered(avoid: set[str]) -> Iterator[str]:
