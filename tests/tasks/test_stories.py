@@ -273,8 +273,22 @@ def test_what_goes_first_lies_all_over_the_story(task: Task) -> None:
 @every_story
 def test_nothing_can_go_from_a_published_book_or_no_book(task: Task) -> None:
     (session,) = sessions(task, size=60, limit=1)
-    assert not task.droppable(replace(session, origin=task.published))
+    assert not replace(task, data="books.jsonl").droppable(session)
     assert not task.droppable(replace(session, context=""))
+
+
+@every_story
+def test_an_answer_is_kept_while_its_scene_stands(task: Task) -> None:
+    (session,) = sessions(task, size=60, limit=1)
+    for turn in session.turns:
+        assert task.answer_kept(turn, session.context, session.context)
+        (person,) = re.findall(r"[A-Z]\w+ [A-Z]\w+|^[^A-Z ]{3}", turn.question)
+        answer = str(turn.answer)
+        (scene,) = [text for text in session.context.split("\n\n") if person in text and answer in text]
+        without = session.context.replace(scene, "")
+        assert not task.answer_kept(turn, session.context, without + answer)
+        assert task.answer_kept(turn, session.context, scene)
+        assert replace(task, data="books.jsonl").answer_kept(turn, session.context, without + answer)
 
 
 ROW = {"input": "Who?", "answer": "fox", "options": ["cat", "dog", "fox", "owl"]}

@@ -32,7 +32,7 @@ def _none(sessions: Iterable[Session]) -> Iterator[Session]:
 
 
 def _shuffled(sessions: Iterable[Session]) -> Iterator[Session]:
-    """Each session with the context of the next one that shares no document with it: shared ones hold answers.
+    """Each session with the context of a later one that shares no document with it: shared ones hold answers.
 
     Rows that end before one came continue at their start, of which two contexts are kept that share no document.
     Raises `ScbenchError` for a session without such another one.

@@ -10,7 +10,7 @@ from typing import ClassVar
 from scbench.tasks.base import Group, Task, rotation
 from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.session import Session, Turn
-from scbench.tasks.stories import Idiom, Scene, scenes, scenes_without, tell
+from scbench.tasks.stories import PARAGRAPH, Idiom, Scene, scenes, scenes_without, tell
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,20 @@ class StoryTask(Task):
 
     def droppable(self, session: Session) -> Sequence[Group]:
         """The scenes without a person that is asked about, those with an option last; of a published book, nothing."""
-        if session.origin != "generated":
+        if self.data is not None:
             return ()
         people = frozenset(name for turn in session.turns for name in self.person.findall(turn.question))
         options = frozenset(option for turn in session.turns for option in turn.options)
         return scenes_without(session.context, people, options, self.idiom)
+
+    def answer_kept(self, turn: Turn, whole: str, kept: str) -> bool:
+        """Whether the scene that answers still stands as a whole; of a published book, whether the answer does."""
+        people = [] if self.data is not None else self.person.findall(turn.question)
+        answering = [
+            paragraph
+            for paragraph in whole.split(PARAGRAPH)
+            if str(turn.answer) in paragraph and any(person in paragraph for person in people)
+        ]
+        return (
+            all(paragraph in kept for paragraph in answering) if answering else super().answer_kept(turn, whole, kept)
+        )
