@@ -60,6 +60,41 @@ def test_a_family_gives_what_its_cells_give_alone(name, request):
         assert [t.kv_bytes for t in together[cell.cell]] == [t.kv_bytes for t in alone[cell.cell]], cell.cell
 
 
+@pytest.mark.parametrize("name", ["decoder", "gemma"])
+def test_one_batch_for_the_family_gives_the_same(name, request):
+    one = request.getfixturevalue(name)
+    cells = list(every_cell())
+    apart = engine.run(one, cells, DIALOGUE.stop)
+    together = engine.run(one, cells, DIALOGUE.stop, batch="family")
+    for cell in cells:
+        assert [t.answer for t in together[cell.cell]] == [t.answer for t in apart[cell.cell]], cell.cell
+        assert [t.kv_bytes for t in together[cell.cell]] == [t.kv_bytes for t in apart[cell.cell]], cell.cell
+    known = [cell.cell for cell in cells if not cell.feedback]
+    assert {turn.times["decode"].width for name in known for turn in together[name]} == {4 * len(known)}
+
+
+def test_a_failing_family_batch_is_answered_cell_by_cell(decoder, caplog):
+    cells = [engine.job(DIALOGUE, "multi_turn", LIMIT, StreamingLLM(5, 24), name=name) for name in ("good", "bad")]
+    real, most = decoder.answer, 4
+
+    def answer(rows, *rest):
+        if len(rows) > most:
+            raise RuntimeError("not enough memory: you tried to allocate 1 byte")
+        return real(rows, *rest)
+
+    decoder.answer = answer
+    try:
+        together = engine.run(decoder, cells, DIALOGUE.stop, batch="family")
+    finally:
+        del decoder.answer
+    apart = engine.run(decoder, cells, DIALOGUE.stop)
+    assert {name: [t.answer for t in turns] for name, turns in together.items()} == {
+        name: [t.answer for t in turns] for name, turns in apart.items()
+    }
+    assert "the family's batch of 8 branches failed" in caplog.text
+    assert {turn.times["decode"].width for turn in together["good"]} == {4}
+
+
 class PoisoningStreamingLLM(StreamingLLM):
     """Overwrites the dense KV it was given, after having taken what it keeps."""
 
@@ -172,7 +207,7 @@ def test_trunk_kv_is_shared_by_reference(decoder):
 
     trunk = Trunk.empty(decoder.adapter.shape, 61)
     with torch.inference_mode():
-        decoder.extend(trunk, DIALOGUE.context, (), 61, Deadline(None), lambda *_: None)
+        decoder.extend(trunk, DIALOGUE.context, 61, Deadline(None), lambda *_: None)
         forks = [trunk.fork(), trunk.fork()]
     for layer in range(3):
         addresses = {s.k_GLD.data_ptr() for t in (trunk, *forks) for s in t.segments(layer)}

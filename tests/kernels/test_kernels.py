@@ -132,3 +132,12 @@ def test_the_kernel_that_ran_is_recorded_and_is_the_one_expected(monkeypatch, st
 def test_an_unknown_storey_is_refused():
     with pytest.raises(ScbenchError, match=r"engine\.kernels=fast: expected one of auto, reference"):
         Kernels(CPU, torch.float32, "fast")
+
+
+def test_rows_in_pieces_are_read_right():
+    """ATen's operator takes strides of the last dimension for 1 and would read other numbers."""
+    q, k, v = (torch.randn(2, 16, n).transpose(1, 2) for n in (5, 9, 9))
+    out, lse = torch_cpu.attend(q, k, v, 0.25)
+    plain = reference.attend(q.contiguous(), k.contiguous(), v.contiguous(), None, 0.25)
+    torch.testing.assert_close(out, plain.out_GND)
+    torch.testing.assert_close(lse, plain.lse_GN)

@@ -27,11 +27,11 @@ def job(dialogue, mode, limit, method=None, budget=None, history="gold", free=Fa
     return Job(name or f"{mode}-{history}", layout, method or Dense(), budget, feedback)
 
 
-def run(engine, jobs, stop):
+def run(engine, jobs, stop, batch="method"):
     """Every job's turns by cell name; a failed job raises."""
     done = {}
     with torch.inference_mode():
-        for result in run_session(engine, jobs, stop, None, lambda *_: None):
+        for result in run_session(engine, jobs, stop, None, lambda *_: None, batch):
             assert result.failure is None, result.failure and result.failure.trace
             done[result.job.cell] = result.turns
     assert len(done) == len(jobs)

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from scbench.errors import ScbenchError
+from scbench.kernels import few_rows
 
 _NAME = "scbench"
 _STEP = "scbench_step"
@@ -55,6 +56,7 @@ class Adapter:
     def __init__(self, model: PreTrainedModel) -> None:
         AttentionInterface.register(_NAME, _attention)
         model.set_attn_implementation(_NAME)
+        few_rows.install(model)
         self._model = model
         self._name = model.config.name_or_path or type(model).__name__
         self._refuse_by_config()

@@ -1,69 +1,157 @@
-"""One layer's attention for a batch of branches: the trunk's segments and the branches' tails, merged."""
+"""One layer's attention for a batch of branches: the segments of their views and their own tails, merged."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from scbench.engine.tails import Tails
-from scbench.engine.trunk import Trunk
+from scbench.engine.view import View
 from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge
-from scbench.kernels.spec import Spec, Visible
+from scbench.kernels.spec import Partial, Spec, Visible
+from scbench.segments.base import Segment
 
 
-class BranchAttention:
-    """The attention of one forward pass, called once per layer.
+@dataclass(frozen=True)
+class Reading:
+    """A segment and the rows (ascending) whose views have it: it is read once for all of them."""
 
-    Rows are the branches' new tokens. Row (b, t) at logical position `position_BT[b, t]` sees the trunk below
-    `leaves[b]` and its own tail up to itself, all cut to the layer's window. For every KV head the query heads
-    of its group, the branches and the tokens become rows of one attention, so the trunk is read once.
+    segment: Segment
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Neighbouring rows [start, stop) that see the same segments.
+
+    `parts` names those: the number of the reading, and where the run begins among its rows.
     """
 
-    def __init__(self, trunk: Trunk, tails: Tails, leaves: list[int], position_BT: Tensor, kernels: Kernels) -> None:
-        self._trunk = trunk
+    start: int
+    stop: int
+    parts: tuple[tuple[int, int], ...]
+
+
+class BatchAttention:
+    """The attention of a batch of branches, each over its own view, one call per layer and forward pass.
+
+    Rows are the branches' new tokens. Row (b, t) at logical position `position_BT[b, t]` sees its view below the
+    view's length and its own tail up to itself, all cut to the layer's window. For every KV head the query heads of
+    its group, the branches and the tokens become rows of one attention, so a segment is read once for all branches
+    that share it.
+    """
+
+    def __init__(self, views: Sequence[View], tails: Tails, windows: Sequence[int | None], kernels: Kernels) -> None:
         self._tails = tails
+        self._windows = windows
         self._kernels = kernels
-        group_rows = position_BT.numel()
-        self._position_R = position_BT.reshape(group_rows)
-        leaves_B1 = torch.tensor(leaves, device=position_BT.device)[:, None]
-        self._hi_R = leaves_B1.expand_as(position_BT).reshape(group_rows)
-        self._visible: dict[tuple[int | None, int], Visible] = {}
+        self._length = torch.tensor([view.length for view in views])
+        layers = [_readings(views, layer) for layer in range(len(windows))]
+        self._layers = [(readings, _runs(readings, len(views))) for readings in layers]
+        self._lasting: dict[tuple[int, tuple[int, ...]], Visible] = {}
+        self._passing: dict[tuple[int, tuple[int, ...]], Visible] = {}
+        self._position_BT = torch.empty(0)
+
+    def over(self, views: Sequence[View]) -> BatchAttention:
+        """The same for other views, after the tails have been cut to their rows."""
+        return BatchAttention(views, self._tails, self._windows, self._kernels)
+
+    def at(self, position_BT: Tensor) -> BatchAttention:
+        """For the next forward pass: the positions of its tokens."""
+        self._position_BT = position_BT
+        self._length = self._length.to(position_BT.device)
+        self._passing = {}
+        return self
 
     def __call__(self, layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, scale: float) -> Tensor:
         """The layer's attention output `[B, T, H, D]`; the new keys and values join the tails."""
-        spec = Spec(scale, self._trunk.shape.windows[layer])
+        spec = Spec(scale, self._windows[layer])
         own = self._tails.attend(layer, q_BHTD, k_BGTD, v_BGTD, spec, self._kernels)
-        segments = self._trunk.segments(layer)
-        if segments:
-            kv_heads = k_BGTD.shape[1]
-            q_GND = fold(q_BHTD, kv_heads)
-            visible = self._visible_for(spec.window, q_BHTD.shape[1] // kv_heads)
-            past = [segment.attend(q_GND, visible, spec, self._kernels) for segment in segments]
-            own = merge([*past, own])
-        return unfold(own.out_GND, q_BHTD.shape)
+        readings, runs = self._layers[layer]
+        if not readings:
+            return unfold(own.out_GND, q_BHTD.shape)
+        kv_heads = k_BGTD.shape[1]
+        each = q_BHTD.shape[1] // kv_heads * q_BHTD.shape[2]  # rows of one branch in a fold
+        parts = [self._read(reading, q_BHTD, kv_heads, spec) for reading in readings]
+        merged = [
+            merge(
+                [
+                    *(_cut(parts[index], first, run.stop - run.start, each) for index, first in run.parts),
+                    _cut(own, run.start, run.stop - run.start, each),
+                ]
+            ).out_GND
+            for run in runs
+        ]
+        return unfold(merged[0] if len(merged) == 1 else torch.cat(merged, dim=1), q_BHTD.shape)
 
-    def _visible_for(self, window: int | None, group: int) -> Visible:
-        """Visibility depends on the window only, so layers of one kind share it."""
-        key = (window, group)
-        if key not in self._visible:
-            if window is None:
-                lo_R = torch.zeros_like(self._position_R)
-            else:
-                lo_R = torch.minimum((self._position_R - window + 1).clamp(min=0), self._hi_R)
-            self._visible[key] = Visible.of(lo_R.repeat(group), self._hi_R.repeat(group))
-        return self._visible[key]
+    def _read(self, reading: Reading, q_BHTD: Tensor, kv_heads: int, spec: Spec) -> Partial:
+        some_BHTD = _rows(q_BHTD, reading.rows)
+        visible = self._visible(reading.rows, spec.window, q_BHTD.shape[1] // kv_heads)
+        return reading.segment.attend(fold(some_BHTD, kv_heads), visible, spec, self._kernels)
+
+    def _visible(self, rows: tuple[int, ...], window: int | None, group: int) -> Visible:
+        """Visibility depends on the window only, so layers of one kind share it, and without one all passes do."""
+        tokens = self._position_BT.shape[1]
+        known = self._lasting if window is None else self._passing
+        key = (tokens if window is None else window, rows)
+        if key not in known:
+            hi_BT = _rows(self._length, rows)[:, None].expand(-1, tokens)
+            lo_BT = torch.zeros_like(hi_BT)
+            if window is not None:
+                lo_BT = torch.minimum((_rows(self._position_BT, rows) - window + 1).clamp(min=0), hi_BT)
+            lo_N, hi_N = (bound[:, None].expand(-1, group, -1).reshape(-1) for bound in (lo_BT, hi_BT))
+            known[key] = Visible.of(lo_N, hi_N)
+        return known[key]
 
 
 def fold(q_BHTD: Tensor, kv_heads: int) -> Tensor:
-    """Query heads of a group, branches and tokens as rows of their KV head: `[G, g·B·T, D]`."""
+    """Branches, query heads of a group and tokens as rows of their KV head: `[G, B·g·T, D]`."""
     batch, heads, tokens, dim = q_BHTD.shape
     q_BGgTD = q_BHTD.reshape(batch, kv_heads, heads // kv_heads, tokens, dim)
-    return q_BGgTD.permute(1, 2, 0, 3, 4).reshape(kv_heads, -1, dim)
+    return q_BGgTD.transpose(0, 1).reshape(kv_heads, -1, dim)
 
 
 def unfold(out_GND: Tensor, shape: torch.Size) -> Tensor:
     """The inverse of `fold`, in the order that the model's output projection reads: `[B, T, H, D]`."""
     batch, heads, tokens, dim = shape
-    out_GgBTD = out_GND.reshape(out_GND.shape[0], -1, batch, tokens, dim)
-    return out_GgBTD.permute(2, 3, 0, 1, 4).reshape(batch, tokens, heads, dim)
+    out_GBgTD = out_GND.reshape(out_GND.shape[0], batch, -1, tokens, dim)
+    return out_GBgTD.permute(1, 3, 0, 2, 4).reshape(batch, tokens, heads, dim)
+
+
+def _readings(views: Sequence[View], layer: int) -> tuple[Reading, ...]:
+    rows: dict[int, list[int]] = {}
+    segments: dict[int, Segment] = {}
+    for row, view in enumerate(views):
+        for segment in view.layers[layer]:
+            if segment.start < view.length:
+                segments[id(segment)] = segment
+                rows.setdefault(id(segment), []).append(row)
+    return tuple(Reading(segments[key], tuple(rows[key])) for key in segments)
+
+
+def _runs(readings: Sequence[Reading], batch: int) -> tuple[Run, ...]:
+    member = [tuple(i for i, reading in enumerate(readings) if row in reading.rows) for row in range(batch)]
+    runs, start = [], 0
+    for row in range(1, batch + 1):
+        if row == batch or member[row] != member[start]:
+            parts = tuple((i, readings[i].rows.index(start)) for i in member[start])
+            runs.append(Run(start, row, parts))
+            start = row
+    return tuple(runs)
+
+
+def _rows(tensor: Tensor, rows: tuple[int, ...]) -> Tensor:
+    """The given rows (ascending) of dimension 0, without a copy where they are neighbours."""
+    if rows[-1] - rows[0] + 1 == len(rows):
+        return tensor[rows[0] : rows[-1] + 1]
+    return tensor[torch.tensor(rows, device=tensor.device)]
+
+
+def _cut(partial: Partial, first: int, count: int, each: int) -> Partial:
+    """The part of `count` branches from the one numbered `first` on; a branch has `each` rows."""
+    rows = slice(first * each, (first + count) * each)
+    return Partial(partial.out_GND[:, rows], partial.lse_GN[:, rows])

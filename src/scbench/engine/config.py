@@ -9,24 +9,33 @@ from scbench.errors import ScbenchError
 
 DEVICES = ("auto", "cpu", "cuda")
 STOREYS = ("auto", "reference")
+BATCHES = ("method", "family")
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """`device` to run on; `chunk` tokens per prefill step; `kernels` storey; `timeout` seconds per session and cell.
+    """`device` to run on; `chunk` tokens per prefill step; `kernels` storey; `timeout` seconds per session and cell;
+    `batch`: each `method` decodes its branches alone, so that its times are its own, or the branches of the whole
+    `family` share one batch, which is several times faster and holds all their caches.
 
     `NOT_HASHED` are the options that cannot change what is computed, only when and how fast.
     """
 
-    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "timeout")
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "timeout", "batch")
 
     device: str = "auto"
     chunk: int = 1024
     kernels: str = "auto"
     timeout: float | None = None
+    batch: str = "method"
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("device", self.device, DEVICES), ("kernels", self.kernels, STOREYS)):
+        known = (
+            ("device", self.device, DEVICES),
+            ("kernels", self.kernels, STOREYS),
+            ("batch", self.batch, BATCHES),
+        )
+        for name, value, allowed in known:
             if value not in allowed:
                 raise ScbenchError(f"engine.{name}={value}: expected one of {', '.join(allowed)}")
         if self.chunk < 1:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 
 from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.failure import Failure
 from scbench.engine.trunk import Trunk
+from scbench.engine.view import Row
 from scbench.methods.base import Base, Layer, Method
 from scbench.methods.budget import Budget
 from scbench.modes import Branch, Layout, extend
 from scbench.record import KvBytes, StageTime
 from scbench.segments.base import Footprint
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,27 +65,71 @@ Phase = Callable[[str, int, int], None]  # (what, tokens done, tokens in all)
 
 
 def run_session(
-    decoder: Decoder, jobs: Sequence[Job], stop: frozenset[int], timeout: float | None, phase: Phase
+    decoder: Decoder,
+    jobs: Sequence[Job],
+    stop: frozenset[int],
+    timeout: float | None,
+    phase: Phase,
+    batch: str = "method",
 ) -> Iterator[Done]:
     """Answer every job's turns; a job that fails costs itself only. Yields each job as it is done.
 
     The dense trunk grows from base to base; a layout that does not continue it starts from their common
-    prefix. It is prefilled once for all jobs whose base is reached, and only read by them.
+    prefix. It is prefilled once for all jobs whose base is reached, and only read by them. With `batch="family"` the
+    answers of all jobs that are known to the end are decoded as one batch, at the cost of holding all their caches.
     """
     dense = Trunk.empty(decoder.adapter.shape, max(job.layout.base for job in jobs))
     seconds = 0.0
+    waiting: list[_Run] = []
     for job in sorted(jobs, key=lambda job: job.layout.base):
         deadline = Deadline(timeout)
         try:
             dense, spent = _reach(decoder, dense, job.layout, deadline, phase)
             seconds += spent
-            turns = _run_job(decoder, dense, job, stop, deadline, seconds, phase)
-            done = Done(job, tuple(turns))
+            run = _start(decoder, dense, job, stop, deadline, seconds, phase)
+            if batch == "family" and not job.feedback:
+                run.extend()
+                waiting.append(run)
+                continue
+            done = Done(job, tuple(run.one_by_one() if job.feedback else run.together()))
         except Exception as error:
             done = Done(job, failure=Failure.of(error))
             if not dense.consistent():  # a forward pass that broke off may have left layers unequal
                 dense = Trunk.empty(dense.shape, job.layout.base)
         yield done
+    yield from _answer_family(decoder, waiting, stop, timeout, phase)
+
+
+def _answer_family(
+    decoder: Decoder, runs: list[_Run], stop: frozenset[int], timeout: float | None, phase: Phase
+) -> Iterator[Done]:
+    """All jobs' answers as one batch; if that fails, each job's alone, so that the failure finds its owner."""
+    if not runs:
+        return
+    rows = [row for run in runs for row in run.rows(run.job.layout.branches)]
+    deadline = Deadline(None if timeout is None else timeout * len(runs))
+    answers: list[Answer] | None = None
+    began = time.perf_counter()
+    try:
+        answers = decoder.answer(rows, stop, deadline, lambda done, total: phase("decode", done, total))
+    except Exception as error:
+        _log.warning(
+            "the family's batch of %d branches failed, now cell by cell: %s", len(rows), Failure.of(error).detail
+        )
+    del rows
+    decode = StageTime(time.perf_counter() - began, "batch", sum(len(run.job.layout.branches) for run in runs))
+    while runs:
+        run = runs.pop(0)
+        try:
+            if answers is None:
+                run.deadline = Deadline(timeout)
+                yield Done(run.job, tuple(run.answered()))
+            else:
+                count = len(run.job.layout.branches)
+                own, answers = answers[:count], answers[count:]
+                yield Done(run.job, tuple(run.turns(own, decode)))
+        except Exception as error:
+            yield Done(run.job, failure=Failure.of(error))
 
 
 def _reach(decoder: Decoder, dense: Trunk, layout: Layout, deadline: Deadline, phase: Phase) -> tuple[Trunk, float]:
@@ -93,21 +142,24 @@ def _reach(decoder: Decoder, dense: Trunk, layout: Layout, deadline: Deadline, p
         common -= 1
     if not dense.rollback(common):
         dense, common = Trunk.empty(dense.shape, len(base)), 0
-    if common < len(base):
-        first_leave = min(branch.leaves for branch in layout.branches)
-        decoder.extend(
-            dense,
-            base[common:],
-            layout.points,
-            first_leave,
-            deadline,
-            lambda done, total: phase("prefill", done, total),
-        )
-        _synchronise(dense)
+    first_leave = min(branch.leaves for branch in layout.branches)
+
+    def report(done: int, _: int) -> None:
+        phase("prefill", dense.length, len(base))
+
+    for start, stop in _spans(layout, common, len(base)):
+        decoder.extend(dense, base[start:stop], first_leave, deadline, report)
+    _synchronise(dense)
     return dense, time.perf_counter() - began
 
 
-def _run_job(
+def _spans(layout: Layout, start: int, stop: int) -> list[tuple[int, int]]:
+    """The stretches between `start` and `stop` that cross no point."""
+    cuts = [start, *(point for point in layout.points if start < point < stop), stop]
+    return [span for span in pairwise(cuts) if span[0] < span[1]]
+
+
+def _start(
     decoder: Decoder,
     dense: Trunk,
     job: Job,
@@ -115,7 +167,8 @@ def _run_job(
     deadline: Deadline,
     shared_seconds: float,
     phase: Phase,
-) -> list[Turn]:
+) -> _Run:
+    """The job's own trunk, on which its method has acted."""
     began = time.perf_counter()
     trunk = dense.fork()
     kept, noop = _compress(trunk, job)
@@ -124,8 +177,7 @@ def _run_job(
         "prefill": StageTime(shared_seconds, "shared"),
         "compress": StageTime(time.perf_counter() - began, "own"),
     }
-    run = _Run(decoder, trunk, job, stop, deadline, kept, noop, times, phase)
-    return run.one_by_one() if job.feedback else run.together()
+    return _Run(decoder, trunk, job, stop, deadline, kept, noop, times, phase)
 
 
 @dataclass
@@ -141,60 +193,72 @@ class _Run:
     noop: bool
     times: dict[str, StageTime]
     phase: Phase
+    seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
 
     def together(self) -> list[Turn]:
         """The whole trunk is known: extend it from point to point, then answer all branches as one batch."""
+        self.extend()
+        return self.answered()
+
+    def extend(self) -> None:
+        """The rest of the trunk, from point to point."""
         layout = self.job.layout
-        seconds = {layout.base: 0.0}
-        at = layout.base
         first_leave = min(branch.leaves for branch in layout.branches)
-        for point in [point for point in layout.points if point > layout.base]:
-            seconds[point] = self._extend(layout.trunk[at:point], first_leave)
-            at = point
-        answers, decode = self._answer(layout.branches)
-        return [
-            self._turn(branch, answer, seconds[branch.leaves], decode)
-            for branch, answer in zip(layout.branches, answers, strict=True)
-        ]
+        for start, stop in _spans(layout, layout.base, len(layout.trunk)):
+            self._extend(layout.trunk[start:stop], first_leave)
+
+    def answered(self) -> list[Turn]:
+        """All branches as one batch, once the trunk is complete."""
+        return self.turns(*self._answer(self.job.layout.branches))
+
+    def turns(self, answers: Sequence[Answer], decode: StageTime) -> list[Turn]:
+        """What is known of every branch, now that it is answered."""
+        branches = self.job.layout.branches
+        return [self._turn(branch, answer, decode) for branch, answer in zip(branches, answers, strict=True)]
 
     def one_by_one(self) -> list[Turn]:
         """Each answer becomes part of the trunk, so turn follows turn."""
         layout, turns = self.job.layout, []
-        spent = self._extend(layout.trunk[layout.base :], len(layout.trunk))
+        self._extend(layout.trunk[layout.base :], len(layout.trunk))
         for turn in range(1 + len(self.job.feedback)):
             (answer,), decode = self._answer(layout.branches[-1:])
-            turns.append(self._turn(layout.branches[-1], answer, spent, decode))
+            turns.append(self._turn(layout.branches[-1], answer, decode))
             if turn < len(self.job.feedback):
                 longer = extend(layout, answer.tokens, *self.job.feedback[turn])
-                spent = self._extend(longer.trunk[len(layout.trunk) :], len(longer.trunk))
+                self._extend(longer.trunk[len(layout.trunk) :], len(longer.trunk))
                 layout = longer
         return turns
 
-    def _extend(self, ids: Sequence[int], first_leave: int) -> float:
+    def rows(self, branches: Sequence[Branch]) -> list[Row]:
+        """The branches as rows of a batch."""
+        return [Row(self.trunk.view(branch.leaves), branch.suffix, branch.max_new_tokens) for branch in branches]
+
+    def _extend(self, ids: Sequence[int], first_leave: int) -> None:
         if not ids:
-            return 0.0
+            return
         began = time.perf_counter()
         self.decoder.extend(
-            self.trunk, ids, (), first_leave, self.deadline, lambda n, total: self.phase("extend", n, total)
+            self.trunk, ids, first_leave, self.deadline, lambda n, total: self.phase("extend", n, total)
         )
         _synchronise(self.trunk)
-        return time.perf_counter() - began
+        self.seconds[self.trunk.length] = time.perf_counter() - began
 
     def _answer(self, branches: Sequence[Branch]) -> tuple[list[Answer], StageTime]:
         began = time.perf_counter()
         answers = self.decoder.answer(
-            self.trunk, branches, self.stop, self.deadline, lambda n, total: self.phase("decode", n, total)
+            self.rows(branches), self.stop, self.deadline, lambda n, total: self.phase("decode", n, total)
         )
         return answers, StageTime(time.perf_counter() - began, "batch", len(branches))
 
-    def _turn(self, branch: Branch, answer: Answer, extend: float, decode: StageTime) -> Turn:
+    def _turn(self, branch: Branch, answer: Answer, decode: StageTime) -> Turn:
+        extended = StageTime(self.seconds.get(branch.leaves, 0.0), "own")
         return Turn(
             answer=answer,
             prompt=(*self.trunk.ids[: branch.leaves], *branch.suffix),
             kept=self.kept,
             noop=self.noop,
             kv_bytes=_kv_bytes(self.trunk, branch, self._nominal_ratio()),
-            times={**self.times, "extend": StageTime(extend, "own"), "decode": decode},
+            times={**self.times, "extend": extended, "decode": decode},
             kernels=tuple(sorted(self.decoder.kernels.used)),
         )
 

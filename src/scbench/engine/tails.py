@@ -39,6 +39,19 @@ class Tails:
                 self._k[layer], self._v[layer] = k[index], v[index]
         self.pad = [self.pad[row] for row in rows]
 
+    def spread(self, rows: list[int], batch: int) -> Tails:
+        """These branches as the given rows of a larger batch, in which the others have no tokens yet."""
+        pad = [self.width] * batch
+        for row, own in zip(rows, self.pad, strict=True):
+            pad[row] = own
+        wide = Tails(len(self._length), pad, self._capacity)
+        wide.width = self.width
+        for layer, (k_BGtD, v_BGtD) in enumerate(self.layers()):
+            index = torch.tensor(rows, device=k_BGtD.device)
+            k, v = (held.new_zeros(batch, *held.shape[1:]).index_copy_(0, index, held) for held in (k_BGtD, v_BGtD))
+            wide._k[layer], wide._v[layer], wide._length[layer] = k, v, self._length[layer]
+        return wide
+
     def attend(
         self, layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, spec: Spec, kernels: Kernels
     ) -> Partial:
@@ -85,8 +98,8 @@ class Tails:
             part = kernels.masked(q_XgD, k_XtD, v_XtD, mask_Xgt, spec.scale)
         else:
             part = kernels.full(q_XgD, k_XtD, v_XtD, spec.scale)
-        out_GND = part.out_GND.reshape(batch, heads, group, dim).permute(1, 2, 0, 3).reshape(heads, -1, dim)
-        lse_GN = part.lse_GN.reshape(batch, heads, group).permute(1, 2, 0).reshape(heads, -1)
+        out_GND = part.out_GND.reshape(batch, heads, group, dim).transpose(0, 1).reshape(heads, -1, dim)
+        lse_GN = part.lse_GN.reshape(batch, heads, group).transpose(0, 1).reshape(heads, -1)
         return Partial(out_GND, lse_GN)
 
     def _attend_start(self, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, spec: Spec, kernels: Kernels) -> Partial:
@@ -98,8 +111,8 @@ class Tails:
             own = (q_BHTD[row, :, pad:], k_BGTD[row, :, pad:], v_BGTD[row, :, pad:])
             out_BHTD[row, :, pad:], lse_BHT[row, :, pad:] = _causal(*own, spec, kernels)
         kv_heads = k_BGTD.shape[1]
-        out_GND = out_BHTD.reshape(batch, kv_heads, -1, tokens, dim).permute(1, 2, 0, 3, 4)
-        lse_GN = lse_BHT.reshape(batch, kv_heads, -1, tokens).permute(1, 2, 0, 3)
+        out_GND = out_BHTD.reshape(batch, kv_heads, -1, tokens, dim).transpose(0, 1)
+        lse_GN = lse_BHT.reshape(batch, kv_heads, -1, tokens).transpose(0, 1)
         return Partial(out_GND.reshape(kv_heads, -1, dim), lse_GN.reshape(kv_heads, -1))
 
 

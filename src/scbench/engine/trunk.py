@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from scbench.engine.adapter import Shape
+from scbench.engine.view import View
 from scbench.segments.base import Footprint, Segment
 from scbench.segments.dense import DenseSegment
 
@@ -42,6 +43,11 @@ class Trunk:
         """The layer's segments that hold tokens, in order of position."""
         opened = self._open[layer]
         return [*self._sealed[layer], *([opened] if opened.stop > opened.start else [])]
+
+    def view(self, length: int) -> View:
+        """What a branch that leaves at position `length` sees."""
+        layers = tuple(tuple(self.segments(layer)) for layer in range(self.shape.layers))
+        return View(layers, length, self.logits.get(length))
 
     def append(self, ids: Sequence[int], layers: Sequence[tuple[Tensor, Tensor]], logits_V: Tensor) -> None:
         """Add a span: its tokens, per layer its (k_GTD, v_GTD), and the logits after its last token."""

@@ -22,7 +22,7 @@ def eligible(device: torch.device, dtype: torch.dtype) -> bool:
 def attend(q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial:
     """Attention of N rows over all L keys per KV head, without a mask."""
     out_1GND, lse_1GN = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        q_GND.unsqueeze(0), k_GLD.unsqueeze(0), v_GLD.unsqueeze(0), scale=scale
+        *(_heads(tensor) for tensor in (q_GND, k_GLD, v_GLD)), scale=scale
     )
     return Partial(out_1GND[0], lse_1GN[0].float())
 
@@ -30,6 +30,11 @@ def attend(q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial
 def attend_causal(q_HTD: Tensor, k_GTD: Tensor, v_GTD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Causal attention of T tokens over themselves, grouped-query heads: `(out_HTD, lse_HT)`."""
     out_1HTD, lse_1HT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        q_HTD.unsqueeze(0), k_GTD.unsqueeze(0), v_GTD.unsqueeze(0), is_causal=True, scale=scale
+        *(_heads(tensor) for tensor in (q_HTD, k_GTD, v_GTD)), is_causal=True, scale=scale
     )
     return out_1HTD[0], lse_1HT[0].float()
+
+
+def _heads(tensor: Tensor) -> Tensor:
+    """With a batch dimension, and each row in one piece: the operator reads rows as if they were."""
+    return (tensor if tensor.stride(-1) == 1 else tensor.contiguous()).unsqueeze(0)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Partial, Spec, Visible
+
+if TYPE_CHECKING:
+    from scbench.segments.dense import DenseSegment
 
 
 @dataclass(frozen=True)
@@ -20,22 +24,35 @@ class Footprint:
     touched: int
 
 
-class Segment(Protocol):
+class Segment(ABC):
     """A stretch of cached KV that covers the logical positions [start, stop) and attends to itself.
 
     A logical position is a token's place in the prompt; where it lies in storage is the segment's own matter.
+    A form that takes over new tokens at points says so with `absorbs`.
     """
 
-    @property
-    def start(self) -> int:
-        """First logical position."""
+    absorbs: ClassVar[bool] = False
+
+    def __init__(self, start: int) -> None:
+        self.start = start
 
     @property
+    @abstractmethod
     def stop(self) -> int:
         """One past the last logical position."""
 
+    @abstractmethod
     def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
         """Partial attention of the rows over this segment's visible tokens."""
 
+    @abstractmethod
     def footprint(self, stop: int) -> Footprint:
         """Cost of the part below logical position `stop`."""
+
+    def absorb(self, fresh: DenseSegment) -> Segment:
+        """This segment with as many of the dense tokens behind it as its form can hold, at a point.
+
+        The result is a new segment, since earlier turns go on reading this one; the caller keeps the tokens from the
+        result's `stop` on dense. Called only where `absorbs` is true.
+        """
+        raise TypeError(f"{type(self).__name__} does not take over tokens")

@@ -8,10 +8,10 @@ from torch import Tensor
 from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge
 from scbench.kernels.spec import Partial, Spec, Visible
-from scbench.segments.base import Footprint
+from scbench.segments.base import Footprint, Segment
 
 
-class DenseSegment:
+class DenseSegment(Segment):
     """Keys and values `[G, L, D]` of the logical positions [start, start + L).
 
     Appending reuses the buffer's free room and grows it by half when it is full, so that a prefill in chunks
@@ -20,7 +20,7 @@ class DenseSegment:
     """
 
     def __init__(self, start: int, k_GLD: Tensor, v_GLD: Tensor) -> None:
-        self.start = start
+        super().__init__(start)
         self._k_GCD = k_GLD
         self._v_GCD = v_GLD
         self._length = k_GLD.shape[1]

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Partial, Spec, Visible
-from scbench.segments.base import Footprint
+from scbench.segments.base import Footprint, Segment
 from scbench.segments.dense import DenseSegment
 
 
-class KeptSegment:
+class KeptSegment(Segment):
     """Chosen tokens of a dense segment, the same number for every KV head.
 
     It still covers the logical positions [start, stop) of the segment it was made from: what was dropped is
@@ -19,11 +19,16 @@ class KeptSegment:
     """
 
     def __init__(self, start: int, stop: int, position_GK: Tensor, k_GKD: Tensor, v_GKD: Tensor) -> None:
-        self.start = start
-        self.stop = stop
+        super().__init__(start)
+        self._stop = stop
         self.position_GK = position_GK
         self.k_GKD = k_GKD
         self.v_GKD = v_GKD
+
+    @property
+    def stop(self) -> int:
+        """One past the last logical position that it covers."""
+        return self._stop
 
     @classmethod
     def select(cls, dense: DenseSegment, position_GK: Tensor) -> KeptSegment:
