@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PackedKeys:
-    """Keys of n tokens, n a multiple of `group`: `code_GnD` `[G, n·bits/8, D]`, `scale_GmD`, `low_GmD` `[G, n/group, D]`."""
+    """Keys of n tokens: `code_GnD` `[G, n·bits/8, D]`, `scale_GmD`, `low_GmD` `[G, n/group, D]`; `group` divides n."""
 
     code_GnD: Tensor
     scale_GmD: Tensor
@@ -65,7 +65,7 @@ def pack_keys(k_GnD: Tensor, bits: int, group: int) -> PackedKeys:
 def pack_values(v_GnD: Tensor, bits: int, group: int) -> PackedValues:
     """Round values per token in groups of channels; the last group of a row may be shorter."""
     dim = v_GnD.shape[-1]
-    parts = [_round(part, 2, bits) for part in v_GnD.float().split(group, dim=-1)]
+    parts = [_round(part, 2, bits) for part in torch.split(v_GnD.float(), group, dim=-1)]
     code, scale, low = (torch.cat(tensors, dim=-1) for tensors in zip(*parts, strict=True))
     return PackedValues(_pack(code, 2, bits), scale, low, bits, group, dim)
 
@@ -103,7 +103,7 @@ def _pack(code: Tensor, dim: int, bits: int) -> Tensor:
         shape = list(code.shape)
         shape[dim] = short
         code = torch.cat([code, code.new_zeros(shape)], dim)
-    parts = code.unflatten(dim, (-1, each)).unbind(dim + 1)
+    parts = torch.unflatten(code, dim, (-1, each)).unbind(dim + 1)
     packed = parts[0].clone()
     for place, part in enumerate(parts[1:], 1):
         packed |= part << (bits * place)
