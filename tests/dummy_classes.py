@@ -12,6 +12,7 @@ class Dense:
     family_key: ClassVar[str] = "dense"
     stages: ClassVar[tuple[str, ...]] = ()
     observes: ClassVar[bool] = False
+    repeats: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Streaming:
     family_key: ClassVar[str] = "dense"
     stages: ClassVar[tuple[str, ...]] = ("compression",)
     observes: ClassVar[bool] = False
+    repeats: ClassVar[bool] = True
 
     sinks: int = 4
     window: int = 64
@@ -35,6 +37,7 @@ class Sparse:
     family_key: ClassVar[str] = "sparse"
     stages: ClassVar[tuple[str, ...]] = ("generation",)
     observes: ClassVar[bool] = True
+    repeats: ClassVar[bool] = False
 
     pattern: str = "a"
     layers: tuple[int, ...] = (0, 1)

@@ -76,13 +76,16 @@ def build_layout(mode: Mode, dialogue: Dialogue, max_new_tokens: Tokens, history
 
 
 def with_query(layout: Layout, query: str) -> Layout:
-    """The layout for a method that has seen the first question when it acts (`aware`), or none (`free`).
+    """The layout for a method that has seen the first question when it acts (`aware`), none (`free`), or `each` one.
 
     Multi-turn: the base ends behind the question, or in front of it. Multi-request: the base is the context, and all
-    requests share what the method makes of it; `aware` lets it observe the first question on top.
+    requests share what the method makes of it; `aware` lets it observe the first question on top. With `each` a method
+    acts on every prompt for itself (`alone`).
     """
     if query == "free":
         return replace(layout, base=layout.context)
+    if query == "each":
+        return layout
     first = layout.branches[0]
     return replace(layout, observed=first.suffix) if layout.base == first.leaves else layout
 
@@ -135,6 +138,14 @@ def extend(layout: Layout, answer: Tokens, followup: Tokens, max_new_tokens: int
     trunk = layout.trunk + answer + followup
     branch = Branch(len(layout.branches), len(trunk), (), max_new_tokens)
     return replace(layout, trunk=trunk, points=(*layout.points, len(trunk)), branches=(*layout.branches, branch))
+
+
+def alone(layout: Layout, branch: Branch) -> Layout:
+    """The layout of one branch whose whole prompt is the base: what a method acts on with `query=each`."""
+    trunk = layout.trunk[: branch.leaves] + branch.suffix
+    points = tuple(point for point in layout.points if point < len(trunk))
+    answer = replace(branch, leaves=len(trunk), suffix=())
+    return replace(layout, trunk=trunk, base=len(trunk), points=(*points, len(trunk)), branches=(answer,), observed=())
 
 
 def fit_middle(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history: str = "gold") -> tuple[Dialogue, int]:

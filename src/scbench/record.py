@@ -54,7 +54,9 @@ class Record:
     `session` and `turn` are the key; `turns` is the session's number of turns, so that a reader can tell a
     finished session. `prompt_visible` names the prompt that the cache had seen when it was compressed
     (`context`, `context+q1`, or empty). `answer_cut` says that the gold answer stood in what was cut to fit the
-    window, out of reach of every method. `kept` is the number of trunk tokens kept per layer. Token ids are
+    window, out of reach of every method. `kept` is the number of tokens
+    kept per layer when the answer starts, `density` per layer the share of the causal entries that a sparse prefill
+    computed (empty for a dense one). Token ids are
     present only with `run.save_ids=true`.
     """
 
@@ -78,6 +80,7 @@ class Record:
     stopped: str = ""  # `stop` (a stop token) or `length`
     prompt_visible: str = ""
     kept: tuple[int, ...] = ()
+    density: tuple[float, ...] = ()
     kv_bytes: KvBytes | None = None
     times: Mapping[str, StageTime] = field(default_factory=dict)
     kernels: tuple[str, ...] = ()
@@ -101,7 +104,7 @@ class Record:
         if values.get("kv_bytes") is not None:
             values["kv_bytes"] = KvBytes(**values["kv_bytes"])
         values["times"] = {name: StageTime(**value) for name, value in values.get("times", {}).items()}
-        for key in ("options", "documents", "kept", "kernels", "prompt_ids", "output_ids"):
+        for key in ("options", "documents", "kept", "density", "kernels", "prompt_ids", "output_ids"):
             if values.get(key) is not None:
                 values[key] = tuple(values[key])
         if isinstance(values.get("gold"), list):

@@ -112,7 +112,7 @@ def test_query_free_multi_turn_compresses_before_the_first_question():
             yield naive.greedy(model, cache, logits, LIMIT, dialogue.stop)
 
     decoder = engine.decoder(tiny.model("llama", "eager"))
-    answers = engine.answers(decoder, dialogue, "multi_turn", LIMIT, STREAMING, free=True)
+    answers = engine.answers(decoder, dialogue, "multi_turn", LIMIT, STREAMING, query="free")
     assert answers == list(expected())
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from oracles import engine, tiny
 from scbench.engine.session import Job
 from scbench.methods.budget import Budget
+from scbench.methods.compose import compose
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.generation.dense import Dense
 from scbench.record import Outcome
@@ -47,7 +48,7 @@ def every_cell():
         yield engine.job(DIALOGUE, mode, LIMIT, streaming, Budget(0.5), name=f"half-{mode}")
     yield engine.job(DIALOGUE, "multi_turn", LIMIT, history="generated", name="dense-generated")
     yield engine.job(DIALOGUE, "multi_turn", LIMIT, streaming, history="generated", name="streaming-generated")
-    yield engine.job(DIALOGUE, "multi_turn", LIMIT, streaming, free=True, name="streaming-free")
+    yield engine.job(DIALOGUE, "multi_turn", LIMIT, streaming, query="free", name="streaming-free")
 
 
 @pytest.mark.parametrize("name", ["decoder", "gemma"])
@@ -75,18 +76,18 @@ def test_one_batch_for_the_family_gives_the_same(name, request):
 
 def test_a_failing_family_batch_is_answered_cell_by_cell(decoder, caplog):
     cells = [engine.job(DIALOGUE, "multi_turn", LIMIT, StreamingLLM(5, 24), name=name) for name in ("good", "bad")]
-    real, most = decoder.answer, 4
+    real, most = decoder.open, 4
 
-    def answer(rows, *rest):
+    def limited(rows):
         if len(rows) > most:
             raise RuntimeError("not enough memory: you tried to allocate 1 byte")
-        return real(rows, *rest)
+        return real(rows)
 
-    decoder.answer = answer
+    decoder.open = limited
     try:
         together = engine.run(decoder, cells, DIALOGUE.stop, batch="family")
     finally:
-        del decoder.answer
+        del decoder.open
     apart = engine.run(decoder, cells, DIALOGUE.stop)
     assert {name: [t.answer for t in turns] for name, turns in together.items()} == {
         name: [t.answer for t in turns] for name, turns in apart.items()
@@ -98,8 +99,8 @@ def test_a_failing_family_batch_is_answered_cell_by_cell(decoder, caplog):
 class PoisoningStreamingLLM(StreamingLLM):
     """Overwrites the dense KV it was given, after having taken what it keeps."""
 
-    def compress(self, segment, layer, base):
-        kept = super().compress(segment, layer, base)
+    def compress(self, segment, queries, layer, base):
+        kept = super().compress(segment, queries, layer, base)
         segment.k_GLD.fill_(float("nan"))
         segment.v_GLD.fill_(float("nan"))
         return kept
@@ -115,14 +116,14 @@ def test_nothing_is_taken_from_the_dense_trunk_once_a_method_has_acted(decoder, 
 class Raising(StreamingLLM):
     error: Exception = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
 
-    def compress(self, segment, layer, base):
+    def compress(self, segment, queries, layer, base):
         if layer.index == 1:
             raise self.error
-        return super().compress(segment, layer, base)
+        return super().compress(segment, queries, layer, base)
 
 
 class Lazy(StreamingLLM):
-    def compress(self, segment, layer, base):
+    def compress(self, segment, queries, layer, base):
         return segment
 
 
@@ -179,7 +180,7 @@ def test_bytes_are_those_of_the_formula(decoder):
     base = job.layout.base
     for turn, branch in zip(turns, job.layout.branches, strict=True):
         seen = 29 + branch.leaves - base
-        assert turn.kept == (29, 29, 29)
+        assert turn.kept == (seen, seen, seen)
         assert turn.kv_bytes.dense == branch.leaves * token
         assert turn.kv_bytes.touched == seen * token
         assert turn.kv_bytes.stored == seen * token + 3 * 2 * 29 * 8
@@ -217,5 +218,5 @@ def test_trunk_kv_is_shared_by_reference(decoder):
 
 def test_a_job_is_plain_data():
     assert engine.job(DIALOGUE, "multi_turn", LIMIT) == engine.job(DIALOGUE, "multi_turn", LIMIT)
-    assert isinstance(engine.job(DIALOGUE, "multi_turn", LIMIT).method, Dense)
+    assert engine.job(DIALOGUE, "multi_turn", LIMIT).method == compose([Dense()])
     assert isinstance(engine.job(DIALOGUE, "multi_turn", LIMIT), Job)

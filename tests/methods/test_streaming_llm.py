@@ -15,11 +15,11 @@ HEADS, DIM = 2, 4
 
 def kept_positions(method, tokens, protected=()):
     k = torch.arange(tokens, dtype=torch.float32)[None, :, None].expand(HEADS, -1, DIM)
-    segment = method.compress(DenseSegment(0, k, -k), Layer(0, 1), Base(tokens, protected))
+    segment = method.compress(DenseSegment(0, k, -k), None, Layer(0, 1), Base(tokens, protected))
     assert (segment.start, segment.stop) == (0, tokens)
-    assert torch.equal(segment.k_GKD[..., 0].long(), segment.position_GK)
-    assert torch.equal(segment.v_GKD, -segment.k_GKD)
-    heads = segment.position_GK.tolist()
+    assert torch.equal(segment.k_GLD[..., 0].long(), segment.position_GL)
+    assert torch.equal(segment.v_GLD, -segment.k_GLD)
+    heads = segment.position_GL.tolist()
     assert heads[0] == heads[1] == sorted(set(heads[0]))
     return heads[0]
 

@@ -1,30 +1,30 @@
 """Runs the engine on a dialogue the way a family does, for comparison with the naive loop."""
 
-from dataclasses import replace
-
 import torch
 
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
 from scbench.engine.session import Job, run_session
 from scbench.kernels.choose import Kernels
+from scbench.methods.compose import compose
 from scbench.methods.generation.dense import Dense
-from scbench.modes import Mode, build_layout
+from scbench.modes import Mode, build_layout, with_query
 
 
 def decoder(model, chunk=16, storey="auto"):
     return Decoder(Adapter(model), Kernels(model.device, model.dtype, storey), chunk)
 
 
-def job(dialogue, mode, limit, method=None, budget=None, history="gold", free=False, name=None):
+def job(dialogue, mode, limit, method=None, budget=None, history="gold", query="auto", name=None, compress="once"):
     limits = (limit,) * len(dialogue.opening)
     layout = build_layout(Mode(mode), dialogue, limits, history)
-    if free:
-        layout = replace(layout, base=layout.context)
+    if query != "auto":
+        layout = with_query(layout, query)
     feedback = ()
     if history == "generated" and mode == "multi_turn":
         feedback = tuple(zip(dialogue.followup[1:], limits[1:], strict=True))
-    return Job(name or f"{mode}-{history}", layout, method or Dense(), budget, feedback)
+    method = compose(method if isinstance(method, tuple) else (method or Dense(),))
+    return Job(name or f"{mode}-{history}", layout, method, budget, feedback, compress, query == "each")
 
 
 def run(engine, jobs, stop, batch="method"):

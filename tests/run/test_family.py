@@ -196,16 +196,16 @@ def test_whole_items_go_so_that_every_answer_stays(sweep):
 
 def test_a_session_that_breaks_costs_only_its_cell_and_can_be_retried(sweep, monkeypatch):
     manifest = sweep(*CELLS)
-    answer = Decoder.answer
+    opened = Decoder.open
 
-    def failing(self, trunk, branches, *rest):
-        if failing.armed and branches[0].suffix:
+    def failing(self, rows):
+        if failing.armed and rows[0].suffix:
             failing.armed = False
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return answer(self, trunk, branches, *rest)
+        return opened(self, rows)
 
     failing.armed = True
-    monkeypatch.setattr(Decoder, "answer", failing)
+    monkeypatch.setattr(Decoder, "open", failing)
     (cells,) = run(manifest).values()
     outcomes = sorted(str(counts["outcomes"]) for counts in cells.values())
     assert outcomes == ["{'ok': 2, 'oom': 2}", "{'ok': 4}", "{'ok': 4}", "{'ok': 4}"]

@@ -8,7 +8,6 @@ from oracles import attention
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Spec, Visible
 from scbench.segments.dense import DenseSegment
-from scbench.segments.kept import KeptSegment, positions
 
 SPEC = Spec(scale=0.4)
 HEADS, DIM = 2, 8
@@ -55,7 +54,7 @@ def test_kept_sees_exactly_the_visible_kept_tokens(start, data, bounds):
     k, v = random_kv(20)
     size = data.draw(st.integers(1, 20))
     chosen = [data.draw(st.permutations(range(start, start + 20)))[:size] for _ in range(HEADS)]
-    kept = KeptSegment.select(DenseSegment(start, k, v), torch.tensor([sorted(c) for c in chosen]))
+    kept = DenseSegment(start, k, v).select(torch.tensor([sorted(c) for c in chosen]) - start)
     check(kept, k, v, start, [min(b) for b in bounds], [max(b) for b in bounds], kept=[set(c) for c in chosen])
     check(kept, k, v, start, [0], [start + 20], kept=[set(c) for c in chosen])
 
@@ -119,8 +118,8 @@ def test_footprints_count_bytes():
     dense = DenseSegment(4, k, v)
     assert dense.footprint(9).tokens == 5
     assert dense.footprint(9).stored == dense.footprint(9).touched == 2 * HEADS * 5 * DIM * 4
-    kept = KeptSegment.select(dense, positions(torch.tensor([13, 4, 7]), HEADS))
-    assert kept.position_GK.tolist() == [[4, 7, 13]] * HEADS
+    kept = dense.select(torch.tensor([[0, 3, 9]] * HEADS))
+    assert kept.position_GL.tolist() == [[4, 7, 13]] * HEADS
     footprint = kept.footprint(14)
     assert footprint.tokens == 3
     assert footprint.touched == 2 * HEADS * 3 * DIM * 4

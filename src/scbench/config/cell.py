@@ -36,7 +36,9 @@ class SharedConfig:
 
     `budget`: tokens (int), share of the base (float in (0, 1]), stored bytes (text such as `64MiB`), or None.
     `history`: `gold` or `generated` answers are fed back. `query`: whether a compressed cache has seen the
-    question (`aware`), not (`free`), or as the mode has it (`auto`). `fit`: what goes where a context does not fit
+    question (`aware`), not (`free`), acts for every question anew on the full cache (`each`, an upper bound), or as the
+    mode has it (`auto`). `compress`: at the end of the base alone (`once`), at every later prompt all that is left anew
+    (`each`), or its new tokens alone (`isolated`). `fit`: what goes where a context does not fit
     the model's window: `whole` items that no turn asks for, where the task has them, or the `middle`.
     `max_turns`: `all`, or turns per session. `prompt_style`: `fixed`, or the original benchmark's prompts to the
     character (`ref`), which always lose the middle.
@@ -45,6 +47,7 @@ class SharedConfig:
     budget: Any = None
     history: str = "gold"
     query: str = "auto"
+    compress: str = "once"
     fit: str = "whole"
     max_turns: Any = "all"
     prompt_style: str = "fixed"
@@ -52,7 +55,8 @@ class SharedConfig:
 
     def __post_init__(self) -> None:
         _one_of("history", self.history, ("gold", "generated"))
-        _one_of("query", self.query, ("auto", "aware", "free"))
+        _one_of("query", self.query, ("auto", "aware", "free", "each"))
+        _one_of("compress", self.compress, ("once", "each", "isolated"))
         _one_of("prompt_style", self.prompt_style, ("fixed", "ref"))
         _one_of("fit", self.fit, ("whole", "middle"))
         turns = self.max_turns
@@ -157,7 +161,7 @@ def typed_choice(axis: str, name: str, node: Mapping[str, Any], entries: Iterabl
 class Cell:
     """model × method × task × mode: the unit of configuration, of caching and of reporting.
 
-    `methods` has one entry per composed method; `query` is resolved (`aware` or `free`); `max_turns` None is all.
+    `methods` has one entry per composed method; `query` is resolved (not `auto`); `max_turns` None is all.
     """
 
     model: Choice
@@ -169,6 +173,7 @@ class Cell:
     history: str
     query: str
     max_turns: int | None
+    compress: str = "once"
     fit: str = "whole"
     prompt_style: str = "fixed"
 
@@ -188,6 +193,7 @@ class Cell:
             "budget": self.budget,
             "history": self.history,
             "query": self.query,
+            "compress": self.compress,
             "max_turns": self.max_turns,
             "fit": self.fit,
             "prompt_style": self.prompt_style,

@@ -18,10 +18,11 @@ from scbench.config.files import AXES
 from scbench.config.grammar import Assignment, parse
 from scbench.config.tree import ConfTree, open_tree
 from scbench.errors import ScbenchError
+from scbench.methods.compose import compose as compose_methods
 from scbench.nearest import hint, nearest
 
 WHOLE_SWEEP = ("results", "run.save_ids", "run.retry")  # settings that do not belong to a cell
-SHARED = ("budget", "history", "query", "fit", "max_turns", "prompt_style", *WHOLE_SWEEP)
+SHARED = ("budget", "history", "query", "compress", "fit", "max_turns", "prompt_style", *WHOLE_SWEEP)
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,22 @@ def _check_key(assignment: Assignment) -> None:
     raise ScbenchError(f"{assignment.origin}: there is no '{assignment.key}'; {suggestion}")
 
 
-def _axis(tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]]) -> tuple[Choice, ...]:
-    """Every configured choice of an axis: its names, times the values of its swept options."""
+def _axis(tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]]) -> tuple[tuple[Choice, ...], ...]:
+    """Every configured choice of an axis: its names, times the values of its swept options.
+
+    A choice has one part, but for methods that are composed (`minference+snapkv`).
+    """
     chosen = next((layer[axis] for layer in reversed(layers) if axis in layer), None)
     names = chosen.values if chosen else (tree.root[0][axis],)
     origin = chosen.origin if chosen else "conf/config.yaml"
-    nodes = {str(name): tree.node(axis, str(name), origin) for name in names}
+    together = [tuple(str(name).split("+")) if axis == "method" else (str(name),) for name in names]
+    nodes = {name: tree.node(axis, name, origin) for parts in together for name in parts}
     options = [_options(tree, axis, nodes, layer, strict=layer is layers[-1]) for layer in layers]
-    return tuple(
-        choice
+    variants = {
+        name: tuple(_variants(axis, name, node, [item for layer in options for item in layer[name]]))
         for name, node in nodes.items()
-        for choice in _variants(axis, name, node, [item for layer in options for item in layer[name]])
-    )
+    }
+    return tuple(chosen for parts in together for chosen in product(*(variants[name] for name in parts)))
 
 
 def _options(
@@ -205,22 +210,31 @@ def _combination(base: Sequence[Entry], swept: Sequence[Assignment], values: Seq
         raise ScbenchError(f"{origins}: {error}") from error
 
 
-def _cells(axes: Sequence[tuple[Choice, ...]], shared: Sequence[SharedConfig]) -> Iterator[Cell]:
-    for model, method, task, mode, engine in product(*axes):
+def _cells(axes: Sequence[tuple[tuple[Choice, ...], ...]], shared: Sequence[SharedConfig]) -> Iterator[Cell]:
+    for (model,), methods, (task,), (mode,), (engine,) in product(*axes):
+        _check_together(methods)
         for config in shared:
             yield Cell(
                 model=model,
-                methods=(method,),
+                methods=methods,
                 task=task,
                 mode=mode,
                 engine=engine,
                 budget=config.budget,
                 history=config.history,
                 query=_query(config.query, mode),
+                compress=config.compress,
                 max_turns=None if config.max_turns == "all" else config.max_turns,
                 fit=config.fit,
                 prompt_style=config.prompt_style,
             )
+
+
+def _check_together(methods: Sequence[Choice]) -> None:
+    try:
+        compose_methods(choice.build() for choice in methods)
+    except ScbenchError as error:
+        raise ScbenchError(f"method={'+'.join(choice.name for choice in methods)}: {error}") from error
 
 
 def _query(query: str, mode: Choice) -> str:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scbench.engine.adapter import Adapter
+from scbench.engine.adapter import Adapter, Attend
 from scbench.engine.attention import BatchAttention
+from scbench.engine.prefill import PlanAttention
+from scbench.engine.ring import Ring, Seen
 from scbench.engine.tails import Tails
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row, View
 from scbench.kernels.choose import Kernels
+from scbench.methods.base import PROMPT, Method
 
 
 class Deadline:
@@ -62,11 +65,52 @@ class Decoder:
             trunk.trim(first_leave)
             report(at + len(chunk), len(ids))
 
-    def answer(self, rows: Sequence[Row], stop: frozenset[int], deadline: Deadline, report: Report) -> list[Answer]:
+    def prefill(
+        self, trunk: Trunk, ids: Sequence[int], method: Method, total: int, deadline: Deadline, report: Report
+    ) -> None:
+        """Prefill `ids` behind a trunk of dense segments as the method plans it, for a base of `total` tokens.
+
+        A method whose horizon is the prompt gets it whole.
+        """
+        step = len(ids) if method.horizon == PROMPT else self._chunk
+        for at in range(0, len(ids), step):
+            deadline.check()
+            chunk = ids[at : at + step]
+            attend = PlanAttention(trunk, method, total, self.kernels)
+            seen: Seen = {}
+            position_BT = torch.arange(trunk.length, trunk.length + len(chunk), device=trunk.shape.device)[None]
+            ids_BT = torch.tensor([list(chunk)], dtype=torch.long, device=trunk.shape.device)
+            logits_BV = self.adapter.forward(ids_BT, position_BT, _watching(attend, seen if trunk.ring.width else None))
+            trunk.advance(chunk, logits_BV[0], seen, attend.computed)
+            report(at + len(chunk), len(ids))
+
+    def observe(self, trunk: Trunk, ids: Sequence[int]) -> Ring:
+        """The last queries when `ids` are read behind the trunk, which stays as it is."""
+        tails, seen = Tails(trunk.shape.layers, [0], len(ids)), Seen()
+        self._step(self._batch([trunk.view(trunk.length)], tails), [ids], seen)
+        return trunk.ring.after(seen, trunk.length + len(ids))
+
+    def open(self, rows: Sequence[Row]) -> Opened:
+        """Read the rows' suffixes as one batch; the logits of each row's first answer token."""
+        asking = [number for number, row in enumerate(rows) if row.suffix]
+        views, room = [row.view for row in rows], max(row.max_new_tokens for row in rows)
+        layers = self.adapter.shape.layers
+        if not asking:
+            nothing = Tails(layers, [0] * len(rows), room)
+            return Opened(rows, torch.stack([_predicted(view) for view in views]), self._batch(views, nothing))
+        suffixes = [rows[number].suffix for number in asking]
+        width = max(map(len, suffixes))
+        tails = Tails(layers, [width - len(suffix) for suffix in suffixes], width + room)
+        read_BV = self._step(self._batch([views[number] for number in asking], tails), suffixes)
+        if len(asking) == len(rows):
+            return Opened(rows, read_BV, self._batch(views, tails))
+        read = dict(zip(asking, read_BV, strict=True))
+        logits_BV = torch.stack([read[n] if n in read else _predicted(view) for n, view in enumerate(views)])
+        return Opened(rows, logits_BV, self._batch(views, tails.spread(asking, len(rows))))
+
+    def decode(self, opened: Opened, stop: frozenset[int], deadline: Deadline, report: Report) -> list[Answer]:
         """Every row's greedy answer, decoded together; a finished branch leaves the batch."""
-        if not rows:
-            return []
-        logits_BV, batch = self._open(rows)
+        rows, logits_BV, batch = opened.rows, opened.logits_BV, opened.batch
         alive = list(range(len(rows)))
         tokens: list[list[int]] = [[] for _ in rows]
         answers: dict[int, Answer] = {}
@@ -95,34 +139,20 @@ class Decoder:
 
     def _append(self, trunk: Trunk, ids: Sequence[int]) -> None:
         """One chunk as a branch of the trunk whose tail is then made part of it."""
-        tails = Tails(trunk.shape.layers, [0], len(ids))
-        logits_BV = self._step(self._batch([trunk.view(trunk.length)], tails), [ids])
-        trunk.append(ids, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_BV[0])
-
-    def _open(self, rows: Sequence[Row]) -> tuple[Tensor, Batch]:
-        """The logits of each row's first answer token, and the batch with its suffixes read."""
-        asking = [number for number, row in enumerate(rows) if row.suffix]
-        views, room = [row.view for row in rows], max(row.max_new_tokens for row in rows)
-        layers = self.adapter.shape.layers
-        if not asking:
-            return torch.stack([_predicted(view) for view in views]), self._batch(
-                views, Tails(layers, [0] * len(rows), room)
-            )
-        suffixes = [rows[number].suffix for number in asking]
-        width = max(map(len, suffixes))
-        tails = Tails(layers, [width - len(suffix) for suffix in suffixes], width + room)
-        read_BV = self._step(self._batch([views[number] for number in asking], tails), suffixes)
-        if len(asking) == len(rows):
-            return read_BV, self._batch(views, tails)
-        read = dict(zip(asking, read_BV, strict=True))
-        logits_BV = torch.stack([read[n] if n in read else _predicted(view) for n, view in enumerate(views)])
-        return logits_BV, self._batch(views, tails.spread(asking, len(rows)))
+        tails, seen = Tails(trunk.shape.layers, [0], len(ids)), Seen()
+        logits_BV = self._step(
+            self._batch([trunk.view(trunk.length)], tails), [ids], seen if trunk.ring.width else None
+        )
+        trunk.append(ids, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_BV[0], seen)
 
     def _batch(self, views: Sequence[View], tails: Tails) -> Batch:
         return Batch(views, tails, BatchAttention(views, tails, self.adapter.shape.windows, self.kernels))
 
-    def _step(self, batch: Batch, new: Sequence[Sequence[int]]) -> Tensor:
-        """The next tokens of each row, left-padded to one width; logits after the last one: `[B, V]`."""
+    def _step(self, batch: Batch, new: Sequence[Sequence[int]], seen: Seen | None = None) -> Tensor:
+        """The next tokens of each row, left-padded to one width; logits after the last one: `[B, V]`.
+
+        The queries of the first row are put into `seen`, if given.
+        """
         width = max(map(len, new))
         device = self.adapter.shape.device
         ids = [[0] * (width - len(tokens)) + list(tokens) for tokens in new]
@@ -132,7 +162,7 @@ class Decoder:
         first_B1 = length_B1 + column - torch.tensor(tails.pad, device=device)[:, None]
         # Padding before a branch's first token has no position of its own: any valid one will do.
         position_BT = torch.maximum(first_B1 + torch.arange(width, device=device), length_B1)
-        logits_BV = self.adapter.forward(ids_BT, position_BT, batch.attention.at(position_BT))
+        logits_BV = self.adapter.forward(ids_BT, position_BT, _watching(batch.attention.at(position_BT), seen))
         tails.width += width
         return logits_BV
 
@@ -150,6 +180,27 @@ class Batch:
         views = [self.views[place] for place in places]
         self.tails.keep(places)
         return Batch(views, self.tails, self.attention.over(views))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Rows whose questions have been read, ready to be decoded."""
+
+    rows: Sequence[Row]
+    logits_BV: Tensor
+    batch: Batch
+
+
+def _watching(attend: Attend, seen: Seen | None) -> Attend:
+    """The same attention, which puts the first row's queries into `seen`."""
+    if seen is None:
+        return attend
+
+    def watched(layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, scale: float) -> Tensor:
+        seen[layer] = (q_BHTD[0], scale)
+        return attend(layer, q_BHTD, k_BGTD, v_BGTD, scale)
+
+    return watched
 
 
 def _predicted(view: View) -> Tensor:

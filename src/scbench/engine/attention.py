@@ -104,7 +104,7 @@ class BatchAttention:
             if window is not None:
                 lo_BT = torch.minimum((_rows(self._position_BT, rows) - window + 1).clamp(min=0), hi_BT)
             lo_N, hi_N = (bound[:, None].expand(-1, group, -1).reshape(-1) for bound in (lo_BT, hi_BT))
-            known[key] = Visible.of(lo_N, hi_N)
+            known[key] = Visible.of(lo_N, hi_N, group, tokens)
         return known[key]
 
 

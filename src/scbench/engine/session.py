@@ -1,22 +1,23 @@
-"""One session, many cells: a dense prefill is shared, then each cell's method acts and its branches answer."""
+"""One session, many cells: a prefill is shared, then each cell's method acts and its branches answer."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 
-import torch
-
+from scbench.engine.acting import ONCE, act, act_again
+from scbench.engine.adapter import Shape
 from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.failure import Failure
+from scbench.engine.source import Plan, Source, spans, synchronise
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row
-from scbench.methods.base import Base, Layer, Method
+from scbench.methods.base import PROMPT, Base
 from scbench.methods.budget import Budget
-from scbench.modes import Branch, Layout, extend
+from scbench.methods.compose import Composition
+from scbench.modes import Branch, Layout, alone, extend
 from scbench.record import KvBytes, StageTime
 from scbench.segments.base import Footprint
 
@@ -29,23 +30,31 @@ class Job:
 
     With gold history (and in multi-request mode) `layout` is complete and `feedback` empty. With generated history
     the layout has the first turn only, and `feedback` holds, per later turn, its followup tokens and its limit on
-    new tokens: the layout grows by each answer.
+    new tokens: the layout grows by each answer. `compress` says what happens at the points after the base (`once`:
+    nothing; `each`, `isolated`). With `each_query` the method acts for every question anew, on the full cache.
     """
 
     cell: str
     layout: Layout
-    method: Method
+    method: Composition
     budget: Budget | None
     feedback: tuple[tuple[tuple[int, ...], int], ...] = ()
+    compress: str = ONCE
+    each_query: bool = False
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What the engine saw of one answered turn. `prompt` are the ids that the answer follows."""
+    """What the engine saw of one answered turn. `prompt` are the ids that the answer follows.
+
+    `kept` are tokens per layer in the turn's view; `density` per layer the share of causal entries that a planned
+    prefill computed, empty for a dense one.
+    """
 
     answer: Answer
     prompt: tuple[int, ...]
     kept: tuple[int, ...]
+    density: tuple[float, ...]
     noop: bool
     kv_bytes: KvBytes
     times: Mapping[str, StageTime]
@@ -74,125 +83,154 @@ def run_session(
 ) -> Iterator[Done]:
     """Answer every job's turns; a job that fails costs itself only. Yields each job as it is done.
 
-    The dense trunk grows from base to base; a layout that does not continue it starts from their common
-    prefix. It is prefilled once for all jobs whose base is reached, and only read by them. With `batch="family"` the
-    answers of all jobs that are known to the end are decoded as one batch, at the cost of holding all their caches.
+    Jobs with the same prefill share it: their source grows from base to base, and a layout that does not continue it
+    starts from their common prefix. With `batch="family"` the answers of all jobs that are known to the end are decoded
+    as one batch, at the cost of holding all their caches.
     """
-    dense = Trunk.empty(decoder.adapter.shape, max(job.layout.base for job in jobs))
-    seconds = 0.0
+    session = _Session(decoder, stop, timeout, phase)
     waiting: list[_Run] = []
-    for job in sorted(jobs, key=lambda job: job.layout.base):
-        deadline = Deadline(timeout)
-        try:
-            dense, spent = _reach(decoder, dense, job.layout, deadline, phase)
-            seconds += spent
-            run = _start(decoder, dense, job, stop, deadline, seconds, phase)
-            if batch == "family" and not job.feedback:
-                run.extend()
-                waiting.append(run)
-                continue
-            done = Done(job, tuple(run.one_by_one() if job.feedback else run.together()))
-        except Exception as error:
-            done = Done(job, failure=Failure.of(error))
-            if not dense.consistent():  # a forward pass that broke off may have left layers unequal
-                dense = Trunk.empty(dense.shape, job.layout.base)
-        yield done
-    yield from _answer_family(decoder, waiting, stop, timeout, phase)
+    for plan, group in _by_prefill(jobs, decoder.adapter.shape):
+        source = Source(decoder, plan, _widest(group), max(job.layout.base for job in group))
+        for job in group:
+            deadline = Deadline(timeout)
+            try:
+                if job.each_query:
+                    done = Done(job, tuple(_each_query(session, source, job, deadline)))
+                else:
+                    run = _start(session, source, job, job.layout, deadline)
+                    if batch == "family" and not job.feedback:
+                        run.extend()
+                        waiting.append(run)
+                        continue
+                    done = Done(job, tuple(run.one_by_one() if job.feedback else run.together()))
+            except Exception as error:
+                done = Done(job, failure=Failure.of(error))
+                source.mend()
+            yield done
+        del source
+    yield from _answer_family(session, waiting)
 
 
-def _answer_family(
-    decoder: Decoder, runs: list[_Run], stop: frozenset[int], timeout: float | None, phase: Phase
-) -> Iterator[Done]:
+@dataclass(frozen=True)
+class _Session:
+    decoder: Decoder
+    stop: frozenset[int]
+    timeout: float | None
+    phase: Phase
+
+    def report(self, what: str) -> Callable[[int, int], None]:
+        """Progress of one stage."""
+        return lambda done, total: self.phase(what, done, total)
+
+
+def _by_prefill(jobs: Sequence[Job], shape: Shape) -> list[tuple[Plan | None, list[Job]]]:
+    """The jobs grouped by the prefill that they can share, those with the shorter base first."""
+    groups: dict[Plan | None, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (job.each_query, job.layout.base)):
+        groups.setdefault(_plan(job, shape), []).append(job)
+    return list(groups.items())
+
+
+def _plan(job: Job, shape: Shape) -> Plan | None:
+    """How the job's base is prefilled; None for a dense prefill."""
+    if job.each_query:
+        return None
+    method = resolved(job, shape, job.layout.base).acting(Base(job.layout.base, job.layout.protected))
+    planner = method.at("generation")
+    if planner is None or planner.rewrites or None not in shape.windows:
+        return None
+    return Plan(planner, job.layout.base if planner.horizon == PROMPT else None)
+
+
+def resolved(job: Job, shape: Shape, tokens: int) -> Composition:
+    """The job's method with its parameters set to the budget of a base of so many tokens."""
+    if job.budget is None or not job.method.uses_budget:
+        return job.method
+    return job.method.with_tokens(job.budget.tokens(tokens, token_bytes(shape)))
+
+
+def _widest(jobs: Sequence[Job]) -> int:
+    """The most queries that a job's method wants to see."""
+    return max(job.method.queries for job in jobs)
+
+
+def _answer_family(session: _Session, runs: list[_Run]) -> Iterator[Done]:
     """All jobs' answers as one batch; if that fails, each job's alone, so that the failure finds its owner."""
     if not runs:
         return
-    rows = [row for run in runs for row in run.rows(run.job.layout.branches)]
-    deadline = Deadline(None if timeout is None else timeout * len(runs))
-    answers: list[Answer] | None = None
-    began = time.perf_counter()
+    deadline = Deadline(None if session.timeout is None else session.timeout * len(runs))
+    answered: Answered | None = None
+    rows: list[Row] = []
     try:
-        answers = decoder.answer(rows, stop, deadline, lambda done, total: phase("decode", done, total))
+        for run in runs:
+            rows += run.rows(run.job.layout.branches)
+        answered = _answer(session, rows, deadline)
     except Exception as error:
-        _log.warning(
-            "the family's batch of %d branches failed, now cell by cell: %s", len(rows), Failure.of(error).detail
-        )
-    del rows
-    decode = StageTime(time.perf_counter() - began, "batch", sum(len(run.job.layout.branches) for run in runs))
+        reason = Failure.of(error).detail
+        _log.warning("the family's batch of %d branches failed, now cell by cell: %s", len(rows), reason)
+    rows.clear()
     while runs:
         run = runs.pop(0)
         try:
-            if answers is None:
-                run.deadline = Deadline(timeout)
+            if answered is None:
+                run.deadline = Deadline(session.timeout)
                 yield Done(run.job, tuple(run.answered()))
             else:
                 count = len(run.job.layout.branches)
-                own, answers = answers[:count], answers[count:]
-                yield Done(run.job, tuple(run.turns(own, decode)))
+                own, answered = answered.split(count)
+                yield Done(run.job, tuple(run.turns(own)))
         except Exception as error:
             yield Done(run.job, failure=Failure.of(error))
 
 
-def _reach(decoder: Decoder, dense: Trunk, layout: Layout, deadline: Deadline, phase: Phase) -> tuple[Trunk, float]:
-    """The dense trunk with exactly this layout's base, and the seconds that it took."""
-    began = time.perf_counter()
-    base = layout.trunk[: layout.base]
-    common = _common_prefix(dense.ids, base)
-    needs_logits = any(branch.leaves == layout.base and not branch.suffix for branch in layout.branches)
-    if common == len(base) and needs_logits and layout.base not in dense.logits:
-        common -= 1
-    if not dense.rollback(common):
-        dense, common = Trunk.empty(dense.shape, len(base)), 0
-    first_leave = min(branch.leaves for branch in layout.branches)
-
-    def report(done: int, _: int) -> None:
-        phase("prefill", dense.length, len(base))
-
-    for start, stop in _spans(layout, common, len(base)):
-        decoder.extend(dense, base[start:stop], first_leave, deadline, report)
-    _synchronise(dense)
-    return dense, time.perf_counter() - began
+def _each_query(session: _Session, source: Source, job: Job, deadline: Deadline) -> list[Turn]:
+    """Every branch for itself: its whole prompt is the base on which the method acts."""
+    layout, turns = job.layout, []
+    for turn in range(len(layout.branches) + len(job.feedback)):
+        one = alone(layout, layout.branches[turn])
+        run = _start(session, source, job, one, deadline)
+        turns += run.together()
+        if turn < len(job.feedback):
+            layout = extend(layout, turns[-1].answer.tokens, *job.feedback[turn])
+    return turns
 
 
-def _spans(layout: Layout, start: int, stop: int) -> list[tuple[int, int]]:
-    """The stretches between `start` and `stop` that cross no point."""
-    cuts = [start, *(point for point in layout.points if start < point < stop), stop]
-    return [span for span in pairwise(cuts) if span[0] < span[1]]
-
-
-def _start(
-    decoder: Decoder,
-    dense: Trunk,
-    job: Job,
-    stop: frozenset[int],
-    deadline: Deadline,
-    shared_seconds: float,
-    phase: Phase,
-) -> _Run:
+def _start(session: _Session, source: Source, job: Job, layout: Layout, deadline: Deadline) -> _Run:
     """The job's own trunk, on which its method has acted."""
+    source.reach(layout, deadline, session.report("prefill"))
     began = time.perf_counter()
-    trunk = dense.fork()
-    kept, noop = _compress(trunk, job)
-    _synchronise(trunk)
+    trunk = source.trunk.fork()
+    shape = trunk.shape
+    method = resolved(job, shape, layout.base)
+    base = Base(layout.base, layout.protected)
+    acting = method.acting(base)
+    acts = [part for part in method.parts if part.stages]
+    noop = bool(acts) and (None not in shape.windows or not any(part.stages for part in acting.parts))
+    if not noop:
+        ring = trunk.ring
+        if layout.observed and method.queries:
+            ring = session.decoder.observe(trunk, layout.observed)
+        act(trunk, acting, base, ring)
+    trunk.mark()
+    synchronise(shape.device)
     times = {
-        "prefill": StageTime(shared_seconds, "shared"),
+        "prefill": StageTime(source.seconds, "shared"),
         "compress": StageTime(time.perf_counter() - began, "own"),
     }
-    return _Run(decoder, trunk, job, stop, deadline, kept, noop, times, phase)
+    return _Run(session, trunk, job, layout, deadline, noop, times)
 
 
 @dataclass
 class _Run:
     """One job over its own trunk, from the end of the base on."""
 
-    decoder: Decoder
+    session: _Session
     trunk: Trunk
     job: Job
-    stop: frozenset[int]
+    layout: Layout
     deadline: Deadline
-    kept: tuple[int, ...]
     noop: bool
     times: dict[str, StageTime]
-    phase: Phase
     seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
 
     def together(self) -> list[Turn]:
@@ -202,101 +240,127 @@ class _Run:
 
     def extend(self) -> None:
         """The rest of the trunk, from point to point."""
-        layout = self.job.layout
-        first_leave = min(branch.leaves for branch in layout.branches)
-        for start, stop in _spans(layout, layout.base, len(layout.trunk)):
-            self._extend(layout.trunk[start:stop], first_leave)
+        first_leave = min(branch.leaves for branch in self.layout.branches)
+        for start, stop in spans(self.layout, self.layout.base, len(self.layout.trunk)):
+            self._extend(self.layout.trunk[start:stop], first_leave)
 
     def answered(self) -> list[Turn]:
         """All branches as one batch, once the trunk is complete."""
-        return self.turns(*self._answer(self.job.layout.branches))
+        return self.turns(self._answer(self.layout.branches))
 
-    def turns(self, answers: Sequence[Answer], decode: StageTime) -> list[Turn]:
+    def turns(self, answered: Answered) -> list[Turn]:
         """What is known of every branch, now that it is answered."""
-        branches = self.job.layout.branches
-        return [self._turn(branch, answer, decode) for branch, answer in zip(branches, answers, strict=True)]
+        branches = self.layout.branches
+        return [self._turn(branch, *one, answered) for branch, one in zip(branches, answered.each(), strict=True)]
 
     def one_by_one(self) -> list[Turn]:
         """Each answer becomes part of the trunk, so turn follows turn."""
-        layout, turns = self.job.layout, []
-        self._extend(layout.trunk[layout.base :], len(layout.trunk))
+        turns: list[Turn] = []
+        self._extend(self.layout.trunk[self.layout.base :], len(self.layout.trunk))
         for turn in range(1 + len(self.job.feedback)):
-            (answer,), decode = self._answer(layout.branches[-1:])
-            turns.append(self._turn(layout.branches[-1], answer, decode))
+            answered = self._answer(self.layout.branches[-1:])
+            ((row, answer),) = answered.each()
+            turns.append(self._turn(self.layout.branches[-1], row, answer, answered))
             if turn < len(self.job.feedback):
-                longer = extend(layout, answer.tokens, *self.job.feedback[turn])
-                self._extend(longer.trunk[len(layout.trunk) :], len(longer.trunk))
-                layout = longer
+                longer = extend(self.layout, answer.tokens, *self.job.feedback[turn])
+                ids, self.layout = longer.trunk[len(self.layout.trunk) :], longer
+                self._extend(ids, len(longer.trunk))
         return turns
 
     def rows(self, branches: Sequence[Branch]) -> list[Row]:
-        """The branches as rows of a batch."""
-        return [Row(self.trunk.view(branch.leaves), branch.suffix, branch.max_new_tokens) for branch in branches]
+        """The branches as rows of a batch.
+
+        Where a form takes over new tokens at points, a question is a span of the branch's own fork.
+        """
+        if not self.trunk.absorbs:
+            return [Row(self.trunk.view(b.leaves), b.suffix, b.max_new_tokens) for b in branches]
+        return [self._own(branch) for branch in branches]
+
+    def _own(self, branch: Branch) -> Row:
+        if not branch.suffix:
+            return Row(self.trunk.view(branch.leaves), (), branch.max_new_tokens)
+        if branch.leaves != self.trunk.length:
+            raise RuntimeError("a branch with a question leaves from the end of the trunk")
+        fork = self.trunk.fork()
+        self.session.decoder.extend(fork, branch.suffix, branch.leaves, self.deadline, lambda *_: None)
+        fork.settle()
+        return Row(fork.view(fork.length), (), branch.max_new_tokens)
 
     def _extend(self, ids: Sequence[int], first_leave: int) -> None:
         if not ids:
             return
         began = time.perf_counter()
-        self.decoder.extend(
-            self.trunk, ids, first_leave, self.deadline, lambda n, total: self.phase("extend", n, total)
-        )
-        _synchronise(self.trunk)
+        self.session.decoder.extend(self.trunk, ids, first_leave, self.deadline, self.session.report("extend"))
+        if not self.noop:
+            act_again(self.trunk, self._resolve, self.layout, self.job.compress)
+        self.trunk.mark()
+        synchronise(self.trunk.shape.device)
         self.seconds[self.trunk.length] = time.perf_counter() - began
 
-    def _answer(self, branches: Sequence[Branch]) -> tuple[list[Answer], StageTime]:
-        began = time.perf_counter()
-        answers = self.decoder.answer(
-            self.rows(branches), self.stop, self.deadline, lambda n, total: self.phase("decode", n, total)
-        )
-        return answers, StageTime(time.perf_counter() - began, "batch", len(branches))
+    def _resolve(self, tokens: int) -> Composition:
+        return resolved(self.job, self.trunk.shape, tokens)
 
-    def _turn(self, branch: Branch, answer: Answer, decode: StageTime) -> Turn:
+    def _answer(self, branches: Sequence[Branch]) -> Answered:
+        began = time.perf_counter()
+        rows = self.rows(branches)
+        return _answer(self.session, rows, self.deadline, time.perf_counter() - began)
+
+    def _turn(self, branch: Branch, row: Row, answer: Answer, answered: Answered) -> Turn:
+        shape = self.trunk.shape
+        layers = row.view.footprint(shape.windows, shape.token_bytes)
         extended = StageTime(self.seconds.get(branch.leaves, 0.0), "own")
         return Turn(
             answer=answer,
             prompt=(*self.trunk.ids[: branch.leaves], *branch.suffix),
-            kept=self.kept,
+            kept=tuple(round(layer.tokens) for layer in layers),
+            density=self.trunk.density(),
             noop=self.noop,
-            kv_bytes=_kv_bytes(self.trunk, branch, self._nominal_ratio()),
-            times={**self.times, "extend": extended, "decode": decode},
-            kernels=tuple(sorted(self.decoder.kernels.used)),
+            kv_bytes=_kv_bytes(shape, row, layers, self._nominal_ratio()),
+            times={**self.times, "extend": extended, "question": answered.question, "decode": answered.decode},
+            kernels=tuple(sorted(self.session.decoder.kernels.used)),
         )
 
     def _nominal_ratio(self) -> float:
-        base = self.job.layout.base
+        base = self.layout.base
         if self.job.budget is None or not self.job.method.uses_budget or not base:  # nothing to keep a share of
             return 1.0
-        return min(1.0, self.job.budget.tokens(base, _token_bytes(self.trunk)) / base)
+        return min(1.0, self.job.budget.tokens(base, token_bytes(self.trunk.shape)) / base)
 
 
-def _compress(trunk: Trunk, job: Job) -> tuple[tuple[int, ...], bool]:
-    """Let the method act on every full-attention layer: tokens kept per layer, and whether it had nothing to do.
+@dataclass(frozen=True)
+class Answered:
+    """Rows of one batch and their answers, and what reading the questions and decoding took."""
 
-    Raises RuntimeError if a method that had something to do left a layer as it was: its numbers would be
-    reported as something that they are not.
-    """
-    base = Base(trunk.length, job.layout.protected)
-    method = job.method
-    if job.budget is not None and method.uses_budget:
-        method = method.with_tokens(job.budget.tokens(base.tokens, _token_bytes(trunk)))
-    noop = method.idle(base) or None not in trunk.shape.windows
-    for index, window in enumerate(trunk.shape.windows):
-        if window is None and not noop and "compression" in method.stages:
-            dense = trunk.past(index)
-            made = method.compress(dense, Layer(index, trunk.shape.layers), base)
-            if made is dense:
-                raise RuntimeError(f"{type(method).__name__} should have acted on layer {index} and did not")
-            trunk.replace(index, made)
-    kept = tuple(round(layer.tokens) for layer in trunk.footprint(trunk.length))
-    return kept, noop
+    rows: Sequence[Row]
+    answers: Sequence[Answer]
+    question: StageTime
+    decode: StageTime
+
+    def each(self) -> list[tuple[Row, Answer]]:
+        """Row by row."""
+        return list(zip(self.rows, self.answers, strict=True))
+
+    def split(self, count: int) -> tuple[Answered, Answered]:
+        """The first `count` rows, and the others; times are those of the whole batch."""
+        first = replace(self, rows=self.rows[:count], answers=self.answers[:count])
+        return first, replace(self, rows=self.rows[count:], answers=self.answers[count:])
 
 
-def _kv_bytes(trunk: Trunk, branch: Branch, ratio: float) -> KvBytes:
-    shape = trunk.shape
-    own = len(branch.suffix) * shape.token_bytes * shape.layers
-    total = branch.leaves + len(branch.suffix)
+def _answer(session: _Session, rows: Sequence[Row], deadline: Deadline, before: float = 0.0) -> Answered:
+    """Read the questions of the rows and decode their answers; `before` seconds were spent on the questions already."""
+    began = time.perf_counter()
+    opened = session.decoder.open(rows)
+    synchronise(session.decoder.adapter.shape.device)
+    read = time.perf_counter()
+    answers = session.decoder.decode(opened, session.stop, deadline, session.report("decode"))
+    question = StageTime(read - began + before, "batch", len(rows))
+    return Answered(tuple(rows), answers, question, StageTime(time.perf_counter() - read, "batch", len(rows)))
+
+
+def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float) -> KvBytes:
+    own = len(row.suffix) * shape.token_bytes * shape.layers
+    total = row.view.length + len(row.suffix)
     dense = sum(shape.token_bytes * (total if w is None else min(total, w)) for w in shape.windows)
-    layers: list[Footprint] = trunk.footprint(branch.leaves)
     return KvBytes(
         dense=dense,
         nominal=round(dense * ratio),
@@ -305,18 +369,6 @@ def _kv_bytes(trunk: Trunk, branch: Branch, ratio: float) -> KvBytes:
     )
 
 
-def _token_bytes(trunk: Trunk) -> int:
+def token_bytes(shape: Shape) -> int:
     """Bytes of one token over the layers on which methods act."""
-    return trunk.shape.token_bytes * max(1, sum(window is None for window in trunk.shape.windows))
-
-
-def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))
-
-
-def _synchronise(trunk: Trunk) -> None:
-    if trunk.shape.device.type == "cuda":
-        torch.cuda.synchronize(trunk.shape.device)
+    return shape.token_bytes * max(1, sum(window is None for window in shape.windows))

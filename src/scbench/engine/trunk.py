@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from scbench.engine.adapter import Shape
+from scbench.engine.ring import Ring, Seen
 from scbench.engine.view import View
-from scbench.segments.base import Footprint, Segment
+from scbench.methods.base import Cache
+from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
+from scbench.segments.kept import KeptSegment
 
 
 class Trunk:
@@ -26,13 +29,28 @@ class Trunk:
         self.shape = shape
         self.ids = list(ids)
         self.logits: dict[int, Tensor] = {}
+        self.ring = Ring.empty(shape.layers, 0)
+        self.computed: dict[int, float] = {}
         self._sealed = sealed
         self._open = opened
+        self._marks: dict[int, dict[int, tuple[Segment, ...]]] = {}
+        self._changing: set[int] = set()
 
     @classmethod
-    def empty(cls, shape: Shape, capacity: int = 0) -> Trunk:
-        """A trunk without tokens, with room for `capacity` of them."""
-        return cls(shape, (), [[] for _ in shape.windows], _open_segments(shape, 0, capacity))
+    def empty(cls, shape: Shape, capacity: int = 0, queries: int = 0) -> Trunk:
+        """A trunk without tokens, with room for `capacity` of them, that remembers its last `queries` queries."""
+        trunk = cls(shape, (), [[] for _ in shape.windows], _open_segments(shape, 0, capacity))
+        trunk.ring = Ring.empty(shape.layers, queries)
+        return trunk
+
+    def density(self) -> tuple[float, ...]:
+        """Per layer the share of the causal entries that a planned prefill computed; empty for a dense one."""
+        entries = self.length * (self.length + 1) / 2
+        return (
+            tuple(self.computed.get(layer, entries) / entries for layer in range(self.shape.layers))
+            if self.computed
+            else ()
+        )
 
     @property
     def length(self) -> int:
@@ -45,34 +63,95 @@ class Trunk:
         return [*self._sealed[layer], *([opened] if opened.stop > opened.start else [])]
 
     def view(self, length: int) -> View:
-        """What a branch that leaves at position `length` sees."""
-        layers = tuple(tuple(self.segments(layer)) for layer in range(self.shape.layers))
+        """What a branch that leaves at position `length` sees: its segments as marked there, or as they are."""
+        marked = self._marks.get(length, {})
+        layers = tuple(marked.get(layer) or tuple(self.segments(layer)) for layer in range(self.shape.layers))
         return View(layers, length, self.logits.get(length))
 
-    def append(self, ids: Sequence[int], layers: Sequence[tuple[Tensor, Tensor]], logits_V: Tensor) -> None:
-        """Add a span: its tokens, per layer its (k_GTD, v_GTD), and the logits after its last token."""
+    def mark(self) -> None:
+        """Keep the view of this point, in the layers whose segments will be others later."""
+        self._marks[self.length] = {
+            layer: tuple(self.segments(layer)) for layer in range(self.shape.layers) if layer in self._changing
+        }
+
+    def append(self, ids: Sequence[int], layers: Sequence[tuple[Tensor, Tensor]], logits_V: Tensor, seen: Seen) -> None:
+        """Add a span: its tokens, per layer its (k_GTD, v_GTD), the logits after its last token, and its queries."""
         for opened, (k_GTD, v_GTD) in zip(self._open, layers, strict=True):
             opened.append(k_GTD, v_GTD)
+        self.advance(ids, logits_V, seen, {})
+
+    def advance(self, ids: Sequence[int], logits_V: Tensor, seen: Seen, computed: Mapping[int, float]) -> None:
+        """The same for tokens whose keys and values are there; `computed` are causal entries per layer, if not all."""
+        for layer, entries in computed.items():
+            self.computed[layer] = self.computed.get(layer, 0.0) + entries
         self.ids.extend(ids)
         self.logits[self.length] = logits_V
+        self.ring = self.ring.after(seen, self.length)
 
     def fork(self) -> Trunk:
         """A trunk with the same past and an own future. Nothing is copied."""
         sealed = [[*self._sealed[layer], *self._shared_open(layer)] for layer in range(self.shape.layers)]
         fork = Trunk(self.shape, self.ids, sealed, _open_segments(self.shape, self.length, 0))
         fork.logits = dict(self.logits)
+        fork.ring, fork.computed = self.ring, self.computed
         return fork
 
-    def past(self, layer: int) -> DenseSegment:
-        """The layer's tokens from before the fork, as the dense segment that a method acts on."""
-        match self._sealed[layer]:
-            case [DenseSegment() as dense]:
-                return dense
-        raise RuntimeError(f"layer {layer}: its past is not one dense segment")
+    def cache(self, layer: int) -> Cache:
+        """All of the layer's tokens as one, for a method to act on; without a copy where they are one segment."""
+        segments = self.segments(layer)
+        if len(segments) == 1 and isinstance(segments[0], DenseSegment | KeptSegment):
+            return segments[0]
+        parts = [segment for segment in segments if isinstance(segment, DenseSegment | KeptSegment)]
+        if not parts or len(parts) < len(segments):
+            raise RuntimeError(f"layer {layer}: {type(segments[0]).__name__} cannot be compressed again")
+        return KeptSegment(
+            parts[0].start,
+            parts[-1].stop,
+            torch.cat([part.position_GL for part in parts], dim=1),
+            torch.cat([part.k_GLD for part in parts], dim=1),
+            torch.cat([part.v_GLD for part in parts], dim=1),
+        )
+
+    def latest(self, layer: int) -> DenseSegment:
+        """The layer's tokens since the last point at which something was put in their place."""
+        return self._open[layer]
+
+    def latest_start(self) -> int:
+        """Where the tokens since the last point begin, in the layers on which methods act."""
+        starts = [self._open[n].start for n, window in enumerate(self.shape.windows) if window is None]
+        return min(starts, default=self.length)
 
     def replace(self, layer: int, segment: Segment) -> None:
-        """Put what a method made of the layer's past in its place."""
-        self._sealed[layer] = [segment]
+        """Put what a method made of all the layer's tokens in their place; what it does not cover stays dense."""
+        rest = _open_segment(self.shape, self.length)
+        if segment.stop < self.length:
+            dense = self.segments(layer)[-1]
+            if not isinstance(dense, DenseSegment):
+                raise RuntimeError(f"layer {layer}: {type(segment).__name__} leaves tokens that are not dense any more")
+            rest = dense.since(segment.stop)
+        self._sealed[layer], self._open[layer] = [segment], rest
+        self._changing.add(layer)
+
+    def seal(self, layer: int, segment: Segment) -> None:
+        """Put what a method made of the layer's latest tokens in their place."""
+        self._sealed[layer].append(segment)
+        self._open[layer] = _open_segment(self.shape, self.length)
+        self._changing.add(layer)
+
+    def settle(self) -> None:
+        """At a point: let segments that take over new tokens do so."""
+        for layer in range(self.shape.layers):
+            match self.segments(layer):
+                case [first, *rest] if first.absorbs and rest:
+                    fresh = _joined([segment for segment in rest if isinstance(segment, DenseSegment)])
+                    made = first.absorb(fresh)
+                    self._sealed[layer] = [made]
+                    self._open[layer] = fresh.since(made.stop)
+
+    @property
+    def absorbs(self) -> bool:
+        """Whether some segment takes over new tokens at points."""
+        return any(segment.absorbs for segments in self._sealed for segment in segments)
 
     def consistent(self) -> bool:
         """Whether every layer holds exactly the trunk's tokens."""
@@ -97,19 +176,6 @@ class Trunk:
             if self._open[layer].start + window < keep:  # only when it frees more than it costs
                 self._open[layer] = self._open[layer].since(keep)
 
-    def footprint(self, stop: int) -> list[Footprint]:
-        """Per layer, the cost of what a branch that leaves at `stop` sees of the trunk."""
-        return [self._layer_footprint(layer, stop) for layer in range(self.shape.layers)]
-
-    def _layer_footprint(self, layer: int, stop: int) -> Footprint:
-        parts = [segment.footprint(stop) for segment in self.segments(layer)]
-        tokens, stored = sum(p.tokens for p in parts), sum(p.stored for p in parts)
-        touched = sum(p.touched for p in parts)
-        window = self.shape.windows[layer]
-        if window is not None:
-            touched = min(touched, window * self.shape.token_bytes)
-        return Footprint(tokens, stored, touched)
-
     def _can_roll_back(self, layer: int, position: int) -> bool:
         opened, window = self._open[layer], self.shape.windows[layer]
         if window is None or opened.start == 0:
@@ -122,5 +188,16 @@ class Trunk:
 
 
 def _open_segments(shape: Shape, start: int, capacity: int) -> list[DenseSegment]:
+    return [_open_segment(shape, start, capacity) for _ in shape.windows]
+
+
+def _open_segment(shape: Shape, start: int, capacity: int = 0) -> DenseSegment:
     like_GLD = torch.empty(shape.kv_heads, 0, shape.head_dim, dtype=shape.dtype, device=shape.device)
-    return [DenseSegment.empty(start, like_GLD, capacity) for _ in shape.windows]
+    return DenseSegment.empty(start, like_GLD, capacity)
+
+
+def _joined(parts: Sequence[DenseSegment]) -> DenseSegment:
+    if len(parts) == 1:
+        return parts[0]
+    k_GLD = torch.cat([part.k_GLD for part in parts], dim=1)
+    return DenseSegment(parts[0].start, k_GLD, torch.cat([part.v_GLD for part in parts], dim=1))

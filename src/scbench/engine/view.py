@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from scbench.segments.base import Segment
+from scbench.segments.base import Footprint, Segment
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,17 @@ class View:
     layers: tuple[tuple[Segment, ...], ...]
     length: int
     logits_V: Tensor | None = None
+
+    def footprint(self, windows: Sequence[int | None], token_bytes: int) -> list[Footprint]:
+        """Per layer, what it costs; `token_bytes` is the size of one dense token in one layer."""
+        return [self._layer(layer, window, token_bytes) for layer, window in enumerate(windows)]
+
+    def _layer(self, layer: int, window: int | None, token_bytes: int) -> Footprint:
+        parts = [segment.footprint(self.length) for segment in self.layers[layer]]
+        touched = sum(part.touched for part in parts)
+        if window is not None:
+            touched = min(touched, window * token_bytes)
+        return Footprint(sum(part.tokens for part in parts), sum(part.stored for part in parts), touched)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def canonical(cell: Cell) -> Cell:
         budget=budget,
         history=history,
         query=_canonical_query(cell),
+        compress=_canonical_compress(cell),
         fit=cell.fit if cell.task.type.has_items() and cell.prompt_style == "fixed" else "whole",
         task=_canonical_task(cell.task),
     )
@@ -44,9 +45,18 @@ def _canonical_query(cell: Cell) -> str:
     can tell whether one was there.
     """
     compress = any("compression" in method.type.stages for method in cell.methods)
-    if cell.mode.options["kind"] == "multi_turn":
+    turns = cell.mode.options["kind"] == "multi_turn"
+    if cell.query == "each":
+        return "each" if compress else "aware" if turns else "free"
+    if turns:
         return cell.query if compress else "aware"
     return cell.query if any(method.type.observes for method in cell.methods) else "free"
+
+
+def _canonical_compress(cell: Cell) -> str:
+    """`once`, unless a method compresses and there are later points at which it would do so differently."""
+    later = cell.mode.options["kind"] == "multi_turn" and cell.query != "each"
+    return cell.compress if later and any(method.type.repeats for method in cell.methods) else "once"
 
 
 def _canonical_task(task: Choice) -> Choice:
@@ -112,9 +122,16 @@ def family_id(cell: Cell) -> str:
         "fit": cell.fit,
         "prompt_style": cell.prompt_style,
         "mode": cell.mode.to_dict() if cell.prompt_style == "ref" else None,
-        "prefill": [method.type.family_key for method in cell.methods],
+        "prefill": [part for method in cell.methods if (part := _prefill(method, cell))],
     }
     return digest(shared, 12)
+
+
+def _prefill(method: Choice, cell: Cell) -> Any:
+    """What of a method changes the prefill: all its options and its budget where it acts there, nothing otherwise."""
+    if method.type.family_key == "dense":
+        return None
+    return [method.to_dict(), cell.budget if method.type.uses_budget else None]
 
 
 def digest(data: Any, digits: int) -> str:

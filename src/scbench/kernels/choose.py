@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from scbench.errors import ScbenchError
-from scbench.kernels import blockwise, reference, torch_cpu
+from scbench.kernels import blockwise, reference, sparse_prefill, torch_cpu
+from scbench.kernels.packing import PackedKeys, PackedValues, unpack_keys, unpack_values
+from scbench.kernels.plans import Plan
 from scbench.kernels.spec import Partial
 
 STOREYS = ("auto", "reference")
@@ -41,6 +43,21 @@ class Kernels:
         """Rows see the keys where the mask is True; a row may see none."""
         self.used.add(self._plain_name)
         return self._plain(q_GND, k_GLD, v_GLD, mask_GNL, scale)
+
+    def quantised(
+        self, q_GND: Tensor, keys: PackedKeys, values: PackedValues | None, v_GkD: Tensor | None, scale: float
+    ) -> Partial:
+        """Every row sees every rounded key; the values are rounded, or the last ones still exact (`v_GkD`)."""
+        k_GLD = unpack_keys(keys, q_GND.dtype)
+        rounded = [] if values is None else [unpack_values(values, q_GND.dtype)]
+        return self.full(q_GND, k_GLD, torch.cat([*rounded, *([] if v_GkD is None else [v_GkD])], dim=1), scale)
+
+    def planned(
+        self, q_HTD: Tensor, k_GLD: Tensor, v_GLD: Tensor, plan: Plan, scale: float, start: int, total: int
+    ) -> Tensor:
+        """Rows [start, start + T) of a prompt of `total` tokens read what the plan says: `out_HTD`."""
+        self.used.add(sparse_prefill.NAME)
+        return sparse_prefill.attend(q_HTD, k_GLD, v_GLD, plan, scale, start, total)
 
     def causal(self, q_HTD: Tensor, k_GTD: Tensor, v_GTD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """T tokens over themselves: `(out_HTD, lse_HT)`; token t sees tokens 0 to t."""

@@ -45,7 +45,7 @@ class Visible:
     """Per query row, the interval [lo, hi) of logical positions that it may see.
 
     The extremes are kept as plain numbers: reading them from the tensors at every layer would wait for the
-    device each time.
+    device each time. Rows are ordered by branch, then by query head inside its group of `group`, then by `tokens`.
     """
 
     lo_N: Tensor
@@ -54,11 +54,20 @@ class Visible:
     lo_max: int
     hi_min: int
     hi_max: int
+    group: int = 1
+    tokens: int = 1
 
     @classmethod
-    def of(cls, lo_N: Tensor, hi_N: Tensor) -> Visible:
+    def of(cls, lo_N: Tensor, hi_N: Tensor, group: int = 1, tokens: int = 1) -> Visible:
         """Measure the extremes once."""
-        return cls(lo_N, hi_N, int(lo_N.min()), int(lo_N.max()), int(hi_N.min()), int(hi_N.max()))
+        extremes = int(lo_N.min()), int(lo_N.max()), int(hi_N.min()), int(hi_N.max())
+        return cls(lo_N, hi_N, *extremes, group, tokens)
+
+    @property
+    def head_N(self) -> Tensor:
+        """Which query head of its group each row is of."""
+        head_gT = torch.arange(self.group, device=self.lo_N.device)[:, None].expand(-1, self.tokens)
+        return head_gT.reshape(-1).repeat(self.lo_N.numel() // (self.group * self.tokens))
 
     def covers(self, start: int, stop: int) -> bool:
         """Whether every row sees all of [start, stop)."""

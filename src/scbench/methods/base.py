@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import torch
+from torch import Tensor
 
+from scbench.kernels.plans import Plan
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
+from scbench.segments.kept import KeptSegment
+
+STAGES = ("generation", "compression", "retrieval", "loading")
+CHUNK, PROMPT = "chunk", "prompt"
+
+Cache = DenseSegment | KeptSegment  # what a method finds: `k_GLD`, `v_GLD`, `position_GL`, `select`
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Base:
     tokens: int
     protected: tuple[tuple[int, int], ...] = ()
 
-    def protected_positions(self, device: torch.device) -> torch.Tensor:
+    def protected_positions(self, device: torch.device) -> Tensor:
         """The protected logical positions, ascending."""
         spans = [torch.arange(start, min(stop, self.tokens), device=device) for start, stop in self.protected]
         return torch.cat(spans) if spans else torch.empty(0, dtype=torch.long, device=device)
@@ -37,6 +45,38 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Queries:
+    """The last queries of a layer when a method acts: `q_HWD` after RoPE, of logical positions [start, stop).
+
+    They end with the base, or, in multi-request mode with `query=aware`, with the first question, which lies behind
+    the base and does not stay there.
+    """
+
+    q_HWD: Tensor
+    stop: int
+    scale: float
+
+    @property
+    def start(self) -> int:
+        """Logical position of the first one."""
+        return self.stop - self.q_HWD.shape[1]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Rows [start, stop) of a prompt of `total` tokens, as a prefill hook sees a layer.
+
+    `q_HTD` are the rows' queries, `k_GLD` the keys of [0, stop). With the horizon `prompt` the rows are all of it.
+    """
+
+    q_HTD: Tensor
+    k_GLD: Tensor
+    start: int
+    total: int
+    scale: float
+
+
+@dataclass(frozen=True)
 class Method:
     """A method that does nothing: the dense cache. Others override the hooks of the stages where they act.
 
@@ -44,16 +84,22 @@ class Method:
     `uses_budget` whether the shared budget changes anything (if not, one cell stands for all budgets);
     `family_key` which prefill the method needs (methods with the same key share it);
     `stages` at which of the four KV stages it acts;
-    `observes` whether it looks at queries when it acts.
+    `observes` whether it looks at queries when it acts;
+    `horizon` what its prefill plan must see: a `chunk`, or the whole `prompt`;
+    `rewrites` whether it changes the context's text;
+    `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`).
     """
 
     uses_budget: ClassVar[bool] = False
     family_key: ClassVar[str] = "dense"
     stages: ClassVar[tuple[str, ...]] = ()
     observes: ClassVar[bool] = False
+    horizon: ClassVar[str] = CHUNK
+    rewrites: ClassVar[bool] = False
+    repeats: ClassVar[bool] = False
 
     def with_tokens(self, tokens: int) -> Self:
-        """The same method with its parameters set so that it keeps at most `tokens` tokens per layer."""
+        """The same method with its parameters set so that it keeps, or reads, at most `tokens` tokens per layer."""
         return self
 
     def lossless(self) -> Self:
@@ -64,10 +110,31 @@ class Method:
         """Whether the method has nothing to do on this base (its budget covers it): the outcome is `noop`."""
         return False
 
-    def compress(self, segment: DenseSegment, layer: Layer, base: Base) -> Segment:
-        """Another form of a full-attention layer's base KV, made at the end of the base.
+    def acts_on(self, layer: Layer) -> bool:
+        """Whether it acts on this full-attention layer at all; others stay dense."""
+        return True
 
-        Called once per full-attention layer if "compression" is among the stages and the method is not idle;
-        it must return a new segment. Sliding-window layers keep their window.
+    @property
+    def queries(self) -> int:
+        """How many of the last queries its hooks want to see."""
+        return 0
+
+    def rewrite(self, context: str) -> str:
+        """Generation: the context's text before it is tokenised and fitted."""
+        raise TypeError(f"{type(self).__name__} does not rewrite the context")
+
+    def prefill(self, prompt: Prompt, layer: Layer) -> Plan | None:
+        """Generation: what the base's rows read in a full-attention layer; None for everything."""
+        raise TypeError(f"{type(self).__name__} declares the generation stage but has no prefill()")
+
+    def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
+        """Compression: another form of a full-attention layer's KV, made at the end of the base.
+
+        It returns a new segment, which covers the cache from its start; what it leaves uncovered at the end stays
+        dense. Sliding-window layers keep their window. `base.tokens` is the length so far.
         """
         raise TypeError(f"{type(self).__name__} declares the compression stage but has no compress()")
+
+    def load(self, cache: Cache, layer: Layer, base: Base) -> Segment:
+        """Loading: the same KV with another way of reading it."""
+        raise TypeError(f"{type(self).__name__} declares the loading stage but has no load()")

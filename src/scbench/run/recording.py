@@ -58,6 +58,7 @@ class Recorder:
             "stopped": turn.answer.stopped,
             "prompt_visible": _visible(cell),
             "kept": turn.kept,
+            "density": turn.density,
             "kv_bytes": turn.kv_bytes,
             "times": turn.times,
             "kernels": turn.kernels,

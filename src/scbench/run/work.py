@@ -11,6 +11,7 @@ from scbench.engine.failure import Failure
 from scbench.engine.session import Job
 from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
+from scbench.methods.compose import compose
 from scbench.models.model import LoadedModel
 from scbench.modes import MULTI_REQUEST, build_layout, with_query
 from scbench.prompts.chat import ChatTokenizer
@@ -100,5 +101,5 @@ def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> 
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)
-    (method,) = cell.methods
-    return Job(name, layout, method.build(), budget, feedback)
+    method = compose(choice.build() for choice in cell.methods)
+    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each")

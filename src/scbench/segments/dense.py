@@ -9,6 +9,7 @@ from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge
 from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Footprint, Segment
+from scbench.segments.kept import KeptSegment
 
 
 class DenseSegment(Segment):
@@ -48,6 +49,16 @@ class DenseSegment(Segment):
     def v_GLD(self) -> Tensor:
         """The values, in order of position."""
         return self._v_GCD[:, : self._length]
+
+    @property
+    def position_GL(self) -> Tensor:
+        """The logical positions, the same for every KV head."""
+        place_L = torch.arange(self.start, self.stop, device=self._k_GCD.device)
+        return place_L.expand(self._k_GCD.shape[0], -1)
+
+    def select(self, index_GK: Tensor) -> KeptSegment:
+        """A copy of the tokens with these numbers (ascending per KV head), which covers the same stretch."""
+        return KeptSegment(self.start, self.stop, self.position_GL, self.k_GLD, self.v_GLD).select(index_GK)
 
     def append(self, k_GTD: Tensor, v_GTD: Tensor) -> None:
         """Add tokens at the end."""

@@ -2,59 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Footprint, Segment
-from scbench.segments.dense import DenseSegment
 
 
 class KeptSegment(Segment):
-    """Chosen tokens of a dense segment, the same number for every KV head.
+    """Chosen tokens of a stretch of KV, the same number for every KV head.
 
-    It still covers the logical positions [start, stop) of the segment it was made from: what was dropped is
-    gone, and nothing else may be put in its place. `position_GK` holds the kept logical positions, ascending.
+    It still covers the logical positions [start, stop) of what it was made from: what was dropped is
+    gone, and nothing else may be put in its place. `position_GL` holds the kept logical positions, ascending.
     """
 
-    def __init__(self, start: int, stop: int, position_GK: Tensor, k_GKD: Tensor, v_GKD: Tensor) -> None:
+    def __init__(self, start: int, stop: int, position_GL: Tensor, k_GLD: Tensor, v_GLD: Tensor) -> None:
         super().__init__(start)
         self._stop = stop
-        self.position_GK = position_GK
-        self.k_GKD = k_GKD
-        self.v_GKD = v_GKD
+        self.position_GL = position_GL
+        self.k_GLD = k_GLD
+        self.v_GLD = v_GLD
 
     @property
     def stop(self) -> int:
         """One past the last logical position that it covers."""
         return self._stop
 
-    @classmethod
-    def select(cls, dense: DenseSegment, position_GK: Tensor) -> KeptSegment:
-        """Copy the tokens at the given logical positions (ascending per head) out of a dense segment."""
-        index_GK1 = (position_GK - dense.start).unsqueeze(-1)
-        dim = dense.k_GLD.shape[-1]
-        k_GKD = dense.k_GLD.gather(1, index_GK1.expand(-1, -1, dim))
-        v_GKD = dense.v_GLD.gather(1, index_GK1.expand(-1, -1, dim))
-        return cls(dense.start, dense.stop, position_GK, k_GKD, v_GKD)
+    def select(self, index_GK: Tensor) -> KeptSegment:
+        """A copy of the tokens with these numbers (ascending per KV head), which covers the same stretch."""
+        index_GKD = index_GK.unsqueeze(-1).expand(-1, -1, self.k_GLD.shape[-1])
+        position_GK = self.position_GL.gather(1, index_GK)
+        return KeptSegment(
+            self.start, self._stop, position_GK, self.k_GLD.gather(1, index_GKD), self.v_GLD.gather(1, index_GKD)
+        )
 
     def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
         """All kept tokens; with a mask by position if some row does not see all of [start, stop)."""
-        if visible.covers(self.start, self.stop):
-            return kernels.full(q_GND, self.k_GKD, self.v_GKD, spec.scale)
-        position_G1K = self.position_GK.unsqueeze(1)
-        mask_GNK = (position_G1K >= visible.lo_N[:, None]) & (position_G1K < visible.hi_N[:, None])
-        return kernels.masked(q_GND, self.k_GKD, self.v_GKD, mask_GNK, spec.scale)
+        if self.k_GLD.shape[1] == 0:
+            return Partial.nothing(q_GND)
+        if visible.covers(self.start, self._stop):
+            return kernels.full(q_GND, self.k_GLD, self.v_GLD, spec.scale)
+        mask_GNL = _seen(self.position_GL, visible)
+        return kernels.masked(q_GND, self.k_GLD, self.v_GLD, mask_GNL, spec.scale)
 
     def footprint(self, stop: int) -> Footprint:
         """Kept tokens below `stop`, and one 8-byte position for each; the positions are not read to decode."""
-        kept = int((self.position_GK < stop).sum())
-        heads, _, dim = self.k_GKD.shape
-        data = 2 * kept * dim * self.k_GKD.element_size()
-        return Footprint(kept / heads, data + kept * self.position_GK.element_size(), data)
+        kept = int((self.position_GL < stop).sum())
+        heads, _, dim = self.k_GLD.shape
+        data = 2 * kept * dim * self.k_GLD.element_size()
+        return Footprint(kept / heads, data + kept * self.position_GL.element_size(), data)
 
 
-def positions(chosen: Tensor, heads: int) -> Tensor:
-    """The same ascending positions `[K]` for every KV head: `[G, K]`."""
-    return torch.sort(chosen).values.expand(heads, -1)
+class RaggedSegment(Segment):
+    """Chosen tokens with a number of their own per KV head.
+
+    `heads` are the KV heads' tokens, each a KeptSegment of one head. Where the query heads of a group chose for
+    themselves, `mask_gL` of a head says which of its tokens (the union of their choices) each of them reads.
+    """
+
+    def __init__(self, heads: Sequence[KeptSegment], masks: Sequence[Tensor] | None = None) -> None:
+        super().__init__(heads[0].start)
+        self.heads = tuple(heads)
+        self.masks = None if masks is None else tuple(masks)
+
+    @property
+    def stop(self) -> int:
+        """One past the last logical position that it covers."""
+        return self.heads[0].stop
+
+    def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
+        """KV head by KV head."""
+        parts = [
+            self._attend(number, q_GND[number : number + 1], visible, spec, kernels) for number in range(len(q_GND))
+        ]
+        return Partial(torch.cat([part.out_GND for part in parts]), torch.cat([part.lse_GN for part in parts]))
+
+    def footprint(self, stop: int) -> Footprint:
+        """The sum over the KV heads; tokens are their mean. A query head's mask costs a bit per token."""
+        parts = [head.footprint(stop) for head in self.heads]
+        tokens = sum(part.tokens for part in parts) / len(parts)
+        bits = 0 if self.masks is None else sum((mask.numel() + 7) // 8 for mask in self.masks)
+        return Footprint(tokens, sum(p.stored for p in parts) + bits, sum(p.touched for p in parts) + bits)
+
+    def _attend(self, number: int, q_1ND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
+        head = self.heads[number]
+        if self.masks is None or head.k_GLD.shape[1] == 0:
+            return head.attend(q_1ND, visible, spec, kernels)
+        mask_NL = self.masks[number][visible.head_N]
+        if not visible.covers(head.start, head.stop):
+            mask_NL = mask_NL & _seen(head.position_GL, visible)[0]
+        return kernels.masked(q_1ND, head.k_GLD, head.v_GLD, mask_NL.unsqueeze(0), spec.scale)
+
+
+def _seen(position_GL: Tensor, visible: Visible) -> Tensor:
+    position_G1L = position_GL.unsqueeze(1)
+    return (position_G1L >= visible.lo_N[:, None]) & (position_G1L < visible.hi_N[:, None])

@@ -8,10 +8,9 @@ from typing import ClassVar, Self
 import torch
 
 from scbench.errors import ScbenchError
-from scbench.methods.base import Base, Layer, Method
+from scbench.methods.base import Base, Cache, Layer, Method, Queries
+from scbench.methods.choosing import held
 from scbench.segments.base import Segment
-from scbench.segments.dense import DenseSegment
-from scbench.segments.kept import KeptSegment, positions
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class StreamingLLM(Method):
 
     uses_budget: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("compression",)
+    repeats: ClassVar[bool] = True
 
     sinks: int = 128
     window: int = 3968
@@ -52,15 +52,15 @@ class StreamingLLM(Method):
         """Sinks and window cover the base."""
         return self.sinks + self.window >= base.tokens
 
-    def compress(self, segment: DenseSegment, layer: Layer, base: Base) -> Segment:
+    def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
         """Select the kept positions, the same for every KV head."""
-        device = segment.k_GLD.device
+        device = cache.k_GLD.device
         protected = base.protected_positions(device)
         sinks = torch.arange(self.sinks, device=device)
         fixed = torch.unique(torch.cat([sinks, protected]))
         recent = self._recent(fixed, base.tokens)
         kept = torch.unique(torch.cat([fixed, torch.arange(base.tokens - recent, base.tokens, device=device)]))
-        return KeptSegment.select(segment, positions(kept, segment.k_GLD.shape[0]))
+        return cache.select(held(cache, kept))
 
     def _recent(self, fixed: torch.Tensor, tokens: int) -> int:
         """The longest recent window with which all kept tokens number at most sinks + window."""

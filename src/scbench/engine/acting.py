@@ -1,0 +1,71 @@
+"""What happens at points: a method acts at the end of the base, and perhaps again at the end of each later prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from scbench.engine.ring import Ring
+from scbench.engine.trunk import Trunk
+from scbench.methods.base import Base, Layer, Method
+from scbench.methods.compose import Composition
+from scbench.modes import Layout
+from scbench.segments.base import Segment
+
+Resolve = Callable[[int], Composition]
+ONCE, EACH, ISOLATED = "once", "each", "isolated"
+COMPRESS = (ONCE, EACH, ISOLATED)
+
+
+def act(trunk: Trunk, method: Composition, base: Base, ring: Ring) -> None:
+    """Let the method compress and load what the trunk holds, in every full-attention layer.
+
+    `ring` are the last queries that the method may see. Raises RuntimeError if a method that had something to do left
+    a layer as it was: its numbers would be reported as something that they are not.
+    """
+    compressor, loader = method.at("compression"), method.at("loading")
+    for where in full_layers(trunk):
+        if compressor is not None and compressor.acts_on(where):
+            cache = trunk.cache(where.index)
+            queries = ring.queries(where.index, compressor.queries)
+            _replace(trunk, where, compressor, cache, compressor.compress(cache, queries, where, base))
+        if loader is not None and loader.acts_on(where):
+            cache = trunk.cache(where.index)
+            _replace(trunk, where, loader, cache, loader.load(cache, where, base))
+
+
+def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> None:
+    """At a later point: forms that take over new tokens do so, and a repeated compression repeats.
+
+    `each` compresses all that is still there anew; `isolated` only the tokens since the last point. `resolve` sets the
+    method's parameters for a number of tokens.
+    """
+    trunk.settle()
+    since = 0 if compress == EACH else trunk.latest_start()
+    compressor = resolve(trunk.length - since).at("compression")
+    if compressor is None or compress == ONCE or not compressor.repeats:
+        return
+    base = Base(trunk.length, layout.protected)
+    if compressor.idle(Base(trunk.length - since)):
+        return
+    for where in full_layers(trunk):
+        if not compressor.acts_on(where):
+            continue
+        queries = trunk.ring.queries(where.index, compressor.queries)
+        if compress == EACH:
+            cache = trunk.cache(where.index)
+            _replace(trunk, where, compressor, cache, compressor.compress(cache, queries, where, base))
+        else:
+            latest = trunk.latest(where.index)
+            trunk.seal(where.index, compressor.compress(latest, queries, where, base))
+
+
+def full_layers(trunk: Trunk) -> list[Layer]:
+    """The layers on which methods act."""
+    windows = trunk.shape.windows
+    return [Layer(index, len(windows)) for index, window in enumerate(windows) if window is None]
+
+
+def _replace(trunk: Trunk, where: Layer, method: Method, old: Segment, made: Segment) -> None:
+    if made is old:
+        raise RuntimeError(f"{type(method).__name__} should have acted on layer {where.index} and did not")
+    trunk.replace(where.index, made)

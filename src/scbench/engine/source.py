@@ -1,0 +1,88 @@
+"""The source: a trunk that is prefilled once, and from which every method's own trunk forks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+
+from scbench.engine.answer import Deadline, Decoder
+from scbench.engine.trunk import Trunk
+from scbench.methods.base import Method
+from scbench.modes import Layout
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sparse prefill: the method that plans it, and the base's length where the plan depends on it."""
+
+    method: Method
+    base: int | None
+
+
+class Source:
+    """The prefill that a group of jobs shares, dense or as a method plans it. Methods only read it.
+
+    `seconds` is what it has taken so far.
+    """
+
+    def __init__(self, decoder: Decoder, plan: Plan | None, queries: int, capacity: int) -> None:
+        self.seconds = 0.0
+        self._decoder = decoder
+        self._plan = plan
+        self._queries = queries
+        self.trunk = self._empty(capacity)
+
+    def reach(self, layout: Layout, deadline: Deadline, report: Callable[[int, int], None]) -> None:
+        """Grow, or go back, to exactly this layout's base."""
+        began = time.perf_counter()
+        base = layout.trunk[: layout.base]
+        common = _common_prefix(self.trunk.ids, base)
+        needs_logits = any(branch.leaves == layout.base and not branch.suffix for branch in layout.branches)
+        if common == len(base) and needs_logits and layout.base not in self.trunk.logits:
+            common -= 1
+        if common < self.trunk.length:  # the last queries before that place are gone: read them again
+            common = max(0, common - self._queries)
+        replanned = self._plan is not None and common < self.trunk.length  # a plan does not start in the middle
+        if replanned or not self.trunk.rollback(common):
+            self.trunk, common = self._empty(len(base)), 0
+        if self._plan is None:
+            first_leave = min(branch.leaves for branch in layout.branches)
+            for start, stop in spans(layout, common, len(base)):
+                self._decoder.extend(
+                    self.trunk, base[start:stop], first_leave, deadline, lambda *_: report(self.trunk.length, len(base))
+                )
+        elif common < len(base):
+            self._decoder.prefill(self.trunk, base[common:], self._plan.method, len(base), deadline, report)
+        synchronise(self.trunk.shape.device)
+        self.seconds += time.perf_counter() - began
+
+    def mend(self) -> None:
+        """Start anew if a forward pass that broke off has left layers unequal."""
+        if not self.trunk.consistent():
+            self.trunk = self._empty(0)
+
+    def _empty(self, capacity: int) -> Trunk:
+        return Trunk.empty(self._decoder.adapter.shape, capacity, self._queries)
+
+
+def spans(layout: Layout, start: int, stop: int) -> list[tuple[int, int]]:
+    """The stretches between `start` and `stop` that cross no point."""
+    cuts = [start, *(point for point in layout.points if start < point < stop), stop]
+    return [span for span in pairwise(cuts) if span[0] < span[1]]
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for the device, so that times are those of work done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

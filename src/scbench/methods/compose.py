@@ -1,0 +1,52 @@
+"""Several methods as one: each acts at its own stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from scbench.errors import ScbenchError
+from scbench.methods.base import Base, Method
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Methods that act together, each at stages of its own; make one with `compose`."""
+
+    parts: tuple[Method, ...]
+
+    def at(self, stage: str) -> Method | None:
+        """The part that acts at a stage, if one does."""
+        return next((part for part in self.parts if stage in part.stages), None)
+
+    @property
+    def uses_budget(self) -> bool:
+        """Whether the budget changes anything."""
+        return any(part.uses_budget for part in self.parts)
+
+    @property
+    def queries(self) -> int:
+        """How many of the last queries the parts want to see."""
+        return max(part.queries for part in self.parts)
+
+    def with_tokens(self, tokens: int) -> Composition:
+        """Every part that uses the budget, set to it."""
+        return Composition(tuple(part.with_tokens(tokens) if part.uses_budget else part for part in self.parts))
+
+    def lossless(self) -> Composition:
+        """Every part in its lossless setting."""
+        return Composition(tuple(part.lossless() for part in self.parts))
+
+    def acting(self, base: Base) -> Composition:
+        """The parts that have something to do on this base."""
+        return replace(self, parts=tuple(p for p in self.parts if not p.stages or not p.idle(base)))
+
+
+def compose(parts: Iterable[Method]) -> Composition:
+    """The methods as one; raises `ScbenchError` where two act at the same stage or cannot follow one another."""
+    parts = tuple(parts)
+    for stage in {stage for part in parts for stage in part.stages}:
+        names = [type(part).__name__ for part in parts if stage in part.stages]
+        if len(names) > 1:
+            raise ScbenchError(f"method: {' and '.join(names)} both act at the {stage} stage; choose one of them")
+    return Composition(parts)

@@ -1,0 +1,113 @@
+"""SnapKV: keep what the last queries look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scbench.errors import ScbenchError
+from scbench.methods.base import Base, Cache, Layer, Method, Queries
+from scbench.methods.choosing import best
+from scbench.segments.base import Segment
+from scbench.segments.kept import KeptSegment, RaggedSegment
+
+GROUPS = ("mean", "max", "each")
+
+
+@dataclass(frozen=True)
+class SnapKV(Method):
+    """Attention of the last queries chooses the tokens that stay (arXiv 2404.14469, §4).
+
+    At the end of the base the last `window` queries attend to every key that they may see; the weights are summed over
+    those queries, smoothed by an average over `kernel` neighbouring keys, and the tokens with the highest sums stay,
+    `tokens` per KV head with the last `window` ones, which always stay. Protected tokens stay and count too.
+
+    The query heads of a group choose together by their `mean` or `max` weight, or `each` for itself: then a KV head
+    keeps the union, and each query head reads only its own choice (as SCBench's code does, which copies KV for every
+    query head). With `query=aware` the queries are those of the question.
+
+    Memory O(tokens), prefill O(n²) + O(window·n), decode O(tokens) per token. Defaults are SCBench's.
+    """
+
+    uses_budget: ClassVar[bool] = True
+    stages: ClassVar[tuple[str, ...]] = ("compression",)
+    observes: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
+
+    tokens: int = 4096
+    window: int = 32
+    kernel: int = 5
+    group: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or self.kernel < 1 or self.kernel % 2 == 0 or self.tokens < 1:
+            raise ScbenchError(
+                f"snapkv: tokens={self.tokens}, window={self.window} and kernel={self.kernel} must be at least 1, "
+                "and kernel odd"
+            )
+        if self.group not in GROUPS:
+            raise ScbenchError(f"snapkv: group={self.group}: expected one of {', '.join(GROUPS)}")
+
+    @property
+    def queries(self) -> int:
+        """The window."""
+        return self.window
+
+    def with_tokens(self, tokens: int) -> Self:
+        """So many tokens; the window shrinks where it would be more than half of them."""
+        return replace(self, tokens=tokens, window=max(1, min(self.window, tokens // 2)))
+
+    def lossless(self) -> Self:
+        """More tokens than any base has."""
+        return replace(self, tokens=2**40)
+
+    def idle(self, base: Base) -> bool:
+        """The base is no longer than what is kept."""
+        return self.tokens >= base.tokens
+
+    def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
+        """Choose by the attention of the last queries."""
+        if queries is None:
+            raise RuntimeError("snapkv acts on what the last queries look at, but none were observed")
+        score_GgL = self._scores(cache, queries)
+        always_L = torch.isin(cache.position_GL, base.protected_positions(score_GgL.device))
+        always_L |= cache.position_GL >= base.tokens - self.window
+        if self.group == "each":
+            return _union(cache, torch.stack([best(s, always_L, self.tokens) for s in score_GgL.unbind(1)], dim=1))
+        score_GL = score_GgL.mean(dim=1) if self.group == "mean" else score_GgL.amax(dim=1)
+        return cache.select(best(score_GL, always_L, self.tokens))
+
+    def _scores(self, cache: Cache, queries: Queries) -> Tensor:
+        """Smoothed sums of attention weights per query head: `[G, g, L]`."""
+        heads, length, dim = cache.k_GLD.shape
+        window = queries.q_HWD.shape[1]
+        q_GND = queries.q_HWD.reshape(heads, -1, dim).float()
+        score_GNL = torch.matmul(q_GND, cache.k_GLD.float().transpose(1, 2)) * queries.scale
+        row_W = torch.arange(queries.start, queries.stop, device=q_GND.device)
+        row_N = row_W.repeat(q_GND.shape[1] // window)
+        score_GNL.masked_fill_(cache.position_GL.unsqueeze(1) > row_N[:, None], -torch.inf)
+        weight_GgL = torch.softmax(score_GNL, dim=-1).reshape(heads, -1, window, length).sum(dim=2)
+        return F.avg_pool1d(weight_GgL, self.kernel, stride=1, padding=self.kernel // 2)
+
+
+def _union(cache: Cache, index_GgK: Tensor) -> RaggedSegment:
+    """Per KV head the tokens that any of its query heads chose, and which of them chose what."""
+    heads: list[KeptSegment] = []
+    masks: list[Tensor] = []
+    every_GL = cache.position_GL
+    for number, index_gK in enumerate(index_GgK):
+        chosen_gL = torch.zeros(index_gK.shape[0], every_GL.shape[1], dtype=torch.bool, device=index_gK.device)
+        chosen_gL.scatter_(1, index_gK, True)
+        union_L = chosen_gL.any(dim=0)
+        part = slice(number, number + 1)
+        heads.append(
+            KeptSegment(
+                cache.start, cache.stop, every_GL[part, union_L], cache.k_GLD[part, union_L], cache.v_GLD[part, union_L]
+            )
+        )
+        masks.append(chosen_gL[:, union_L])
+    return RaggedSegment(heads, masks)

@@ -1,0 +1,120 @@
+"""Quantised KV: keys and values in 2 or 4 bits, in groups of tokens that fill up at points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from scbench.kernels.choose import Kernels
+from scbench.kernels.merge import merge
+from scbench.kernels.packing import PackedKeys, PackedValues, pack_keys, pack_values
+from scbench.kernels.spec import Partial, Spec, Visible
+from scbench.segments.base import Footprint, Segment
+from scbench.segments.dense import DenseSegment
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How to round: `bits`, tokens per `group` of keys (and channels per group of values), and the newest `residual`
+    tokens whose values stay exact."""
+
+    bits: int
+    group: int
+    residual: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Tokens that were rounded together; the values of the newest ones may still be exact (`v_GnD`)."""
+
+    keys: PackedKeys
+    values: PackedValues | None
+    v_GnD: Tensor | None
+
+
+class QuantisedSegment(Segment):
+    """All tokens from `start` to the last full group, rounded; what lies behind it stays dense, outside.
+
+    A group of keys is rounded at the first point that finds it full; values follow when `residual` newer tokens are
+    there, in whole groups too. What has been rounded is never rounded again, and blocks are shared between the
+    segments of successive points.
+    """
+
+    absorbs = True
+
+    def __init__(self, start: int, rounding: Rounding, blocks: tuple[Block, ...] = ()) -> None:
+        super().__init__(start)
+        self.rounding = rounding
+        self.blocks = blocks
+
+    @property
+    def stop(self) -> int:
+        """One past the last rounded token."""
+        return self.start + sum(block.keys.tokens for block in self.blocks)
+
+    def absorb(self, fresh: DenseSegment) -> QuantisedSegment:
+        """Round the groups that are full now."""
+        rule, at = self.rounding, self.stop
+        full = (fresh.stop - at) // rule.group * rule.group
+        skip = at - fresh.start
+        k_GnD, v_GnD = (part[:, skip : skip + full] for part in (fresh.k_GLD, fresh.v_GLD))
+        exact_from = max(self.start, (fresh.stop - rule.residual - self.start) // rule.group * rule.group + self.start)
+        blocks: list[Block] = []
+        place = self.start
+        for block in self.blocks:
+            blocks.extend(self._settled(block, place, exact_from))
+            place += block.keys.tokens
+        if full:
+            blocks.extend(self._settled(Block(pack_keys(k_GnD, rule.bits, rule.group), None, v_GnD), place, exact_from))
+        return QuantisedSegment(self.start, rule, tuple(blocks))
+
+    def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
+        """Every row reads everything: a branch has a segment of its own point."""
+        if not self.blocks:
+            return Partial.nothing(q_GND)
+        if not visible.covers(self.start, self.stop):
+            raise RuntimeError("a quantised segment is read as it was at its point, and not in part")
+        return merge(
+            [kernels.quantised(q_GND, block.keys, block.values, block.v_GnD, spec.scale) for block in self.blocks]
+        )
+
+    def footprint(self, stop: int) -> Footprint:
+        """Codes, scales, minima and exact values of all its tokens."""
+        size = 0
+        for block in self.blocks:
+            size += block.keys.bytes()
+            size += 0 if block.values is None else block.values.bytes()
+            size += 0 if block.v_GnD is None else block.v_GnD.numel() * block.v_GnD.element_size()
+        return Footprint(self.stop - self.start, size, size)
+
+    def _settled(self, block: Block, place: int, exact_from: int) -> list[Block]:
+        """The block that begins at position `place`, with its values below `exact_from` rounded."""
+        if block.v_GnD is None or exact_from <= place:
+            return [block]
+        rule, tokens = self.rounding, block.keys.tokens
+        count = min(tokens, exact_from - place)
+        values = pack_values(block.v_GnD[:, :count], rule.bits, rule.group)
+        if count == tokens:
+            return [Block(block.keys, values, None)]
+        first, second = _split(block.keys, count)
+        return [Block(first, values, None), Block(second, None, block.v_GnD[:, count:].clone())]
+
+
+def _split(keys: PackedKeys, count: int) -> tuple[PackedKeys, PackedKeys]:
+    """The keys before and from token `count` on, a multiple of the group."""
+    codes, groups = count * keys.bits // 8, count // keys.group
+
+    def part(code: slice, group: slice) -> PackedKeys:
+        return replace(
+            keys, code_GnD=keys.code_GnD[:, code], scale_GmD=keys.scale_GmD[:, group], low_GmD=keys.low_GmD[:, group]
+        )
+
+    return part(slice(codes), slice(groups)), part(slice(codes, None), slice(groups, None))
+
+
+def quantise(cache: DenseSegment, rounding: Rounding) -> QuantisedSegment:
+    """The full groups of a dense segment, rounded."""
+    with torch.no_grad():
+        return QuantisedSegment(cache.start, rounding).absorb(cache)
