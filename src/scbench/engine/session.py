@@ -127,19 +127,17 @@ def _by_prefill(jobs: Sequence[Job], shape: Shape) -> list[tuple[Plan | None, li
     """The jobs grouped by the prefill that they can share, those with the shorter base first."""
     groups: dict[Plan | None, list[Job]] = {}
     for job in sorted(jobs, key=lambda job: (job.each_query, job.layout.base)):
-        groups.setdefault(_plan(job, shape), []).append(job)
+        groups.setdefault(None if job.each_query else _plan(job, job.layout, shape), []).append(job)
     return list(groups.items())
 
 
-def _plan(job: Job, shape: Shape) -> Plan | None:
-    """How the job's base is prefilled; None for a dense prefill."""
-    if job.each_query:
-        return None
-    method = resolved(job, shape, job.layout.base).acting(Base(job.layout.base, job.layout.protected))
+def _plan(job: Job, layout: Layout, shape: Shape) -> Plan | None:
+    """How the base of the job's layout is prefilled; None for a dense prefill."""
+    method = resolved(job, shape, layout.base).acting(Base(layout.base, layout.protected))
     planner = method.at("generation")
     if planner is None or planner.rewrites or None not in shape.windows:
         return None
-    return Plan(planner, job.layout.base if planner.horizon == PROMPT else None)
+    return Plan(planner, layout.base if planner.horizon == PROMPT else None)
 
 
 def resolved(job: Job, shape: Shape, tokens: int) -> Composition:
@@ -184,11 +182,13 @@ def _answer_family(session: _Session, runs: list[_Run]) -> Iterator[Done]:
 
 
 def _each_query(session: _Session, source: Source, job: Job, deadline: Deadline) -> list[Turn]:
-    """Every branch for itself: its whole prompt is the base on which the method acts."""
+    """Every branch for itself: its whole prompt is the base on which the method acts, and which it may plan."""
     layout, turns = job.layout, []
     for turn in range(len(layout.branches) + len(job.feedback)):
         one = alone(layout, layout.branches[turn])
-        run = _start(session, source, job, one, deadline)
+        plan = _plan(job, one, source.trunk.shape)
+        own = source if plan is None else Source(session.decoder, plan, job.method.queries, one.base)
+        run = _start(session, own, job, one, deadline)
         turns += run.together()
         if turn < len(job.feedback):
             layout = extend(layout, turns[-1].answer.tokens, *job.feedback[turn])
