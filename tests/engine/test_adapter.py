@@ -4,13 +4,17 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BertConfig,
+    BloomConfig,
     DeepseekV3Config,
-    Gemma2Config,
-    GptOssConfig,
+    DiffLlamaConfig,
+    Llama4TextConfig,
     LlamaConfig,
     Mamba2Config,
+    NemotronConfig,
     Phi3Config,
 )
+from transformers.models.llama import modeling_llama
 
 from oracles import tiny
 from scbench.engine.adapter import Adapter
@@ -40,6 +44,8 @@ def build(config):
         ("mistral_sliding", (20, 20, 20), 2, 12),
         ("gemma3", (16, None, 16), 2, 16),
         ("qwen3", (None, None, None), 2, 16),
+        ("gemma2", (16, None, 16), 2, 16),
+        ("gpt_oss", (16, None, 16), 2, 16),
     ],
 )
 def test_the_probe_sees_windows_and_sizes(name, windows, kv_heads, head_dim):
@@ -64,9 +70,17 @@ DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (lambda: Gemma2Config(**SMALL, head_dim=8), "soft-capped scores"),
-        (lambda: GptOssConfig(**SMALL, head_dim=8, num_local_experts=2, num_experts_per_tok=1), "attention sinks"),
         (lambda: Mamba2Config(**STATE_SPACE), "layers 0, 1 do not attend over keys"),
+        (lambda: BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4), "layers 0, 1 do not attend"),
+        (lambda: NemotronConfig(**SMALL), "does not hand keyword arguments down to its attention"),
+        (lambda: DiffLlamaConfig(**SMALL), "layer 0 attends more than once in a pass"),
+        (lambda: BertConfig(**SMALL, is_decoder=False), "its attention is not causal"),
+        (
+            lambda: Llama4TextConfig(
+                **SMALL, head_dim=8, attention_chunk_size=16, num_local_experts=2, intermediate_size_mlp=32
+            ),
+            "layer 0 is of the kind chunked_attention",
+        ),
         (lambda: LlamaConfig(**SMALL, rope_parameters=DYNAMIC), r"RoPE factors move .*\(dynamic\)"),
         (lambda: Phi3Config(**SMALL, rope_parameters=LONG), r"RoPE factors move .*\(longrope\)"),
         (
@@ -79,13 +93,40 @@ DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
             "different sizes",
         ),
     ],
-    ids=["softcap", "sinks", "mamba2", "dynamic_rope", "longrope", "latent"],
+    ids=["mamba2", "bloom", "no_arguments", "twice", "not_causal", "chunked", "dynamic_rope", "longrope", "latent"],
 )  # fmt: skip
 def test_unsupported_models_are_refused_with_the_reason(config, reason):
     model = build(config())
     model.config.name_or_path = "some/model"
     with pytest.raises(ScbenchError, match=rf"model some/model cannot run on engine=own: .*{reason}"):
         Adapter(model)
+
+
+def test_what_changes_scores_and_is_unknown_is_refused_by_name(monkeypatch):
+    """As `inkling` does it: an argument of the attention function that no part of the engine has heard of."""
+    plain = modeling_llama.ALL_ATTENTION_FUNCTIONS.get_interface
+
+    def biased(*args):
+        attend = plain(*args)
+        return lambda *a, **options: attend(*a, position_bias=torch.zeros(1), extra=None, **options)
+
+    monkeypatch.setattr(modeling_llama.ALL_ATTENTION_FUNCTIONS, "get_interface", biased)
+    with pytest.raises(ScbenchError, match="its attention takes what the engine does not know: position_bias"):
+        Adapter(build(LlamaConfig(**SMALL)))
+
+
+def test_a_mask_of_the_models_own_is_refused(monkeypatch):
+    monkeypatch.setattr(modeling_llama, "create_causal_mask", lambda **_: torch.zeros(1, 1, 2, 2))
+    with pytest.raises(ScbenchError, match="it gives its attention a mask of its own"):
+        Adapter(build(LlamaConfig(**SMALL)))
+
+
+def test_a_mask_that_appears_later_is_an_error(monkeypatch):
+    adapter = Adapter(build(LlamaConfig(**SMALL)))
+    monkeypatch.setattr(modeling_llama, "create_causal_mask", lambda **_: torch.zeros(1, 1, 2, 2))
+    ids = torch.arange(2)[None]
+    with pytest.raises(RuntimeError, match="layer 0: it gives its attention a mask of its own"):
+        adapter.forward(ids, ids, lambda layer, q, k, v, call: q.transpose(1, 2))
 
 
 def test_a_call_outside_the_engine_is_an_error_not_a_wrong_answer():

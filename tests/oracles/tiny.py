@@ -6,8 +6,10 @@ import random
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
     Gemma3TextConfig,
     Glm4Config,
+    GptOssConfig,
     LlamaConfig,
     MistralConfig,
     Phi3Config,
@@ -45,6 +47,25 @@ CONFIGS = {
     "gemma3": lambda: Gemma3TextConfig(
         **_COMMON, head_dim=16, sliding_window=16, layer_types=_SLIDING, tie_word_embeddings=False
     ),
+    "gemma2": lambda: Gemma2Config(
+        **_COMMON,
+        head_dim=16,
+        query_pre_attn_scalar=16,
+        sliding_window=16,
+        layer_types=_SLIDING,
+        attn_logit_softcapping=1.5,  # far below the scores, so that it matters
+        final_logit_softcapping=20.0,
+        tie_word_embeddings=False,
+    ),
+    "gpt_oss": lambda: GptOssConfig(
+        **_COMMON,
+        head_dim=16,
+        sliding_window=16,
+        layer_types=_SLIDING,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e4},
+    ),
     "glm4": lambda: Glm4Config(**_COMMON, head_dim=12),
     "phi3": lambda: Phi3Config(**_COMMON),
     "phi3_sliding": lambda: Phi3Config(**_COMMON, sliding_window=20),
@@ -56,6 +77,9 @@ def model(name: str, attention: str) -> PreTrainedModel:
     torch.manual_seed(0)
     config = copy.deepcopy(CONFIGS[name]())
     built = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    for parameter, value in built.named_parameters():
+        if parameter.endswith("sinks"):
+            value.data.add_(4.0)  # as large as the scores, so that they matter
     return built.eval()
 
 
