@@ -12,7 +12,6 @@ from transformers import (
     LlamaConfig,
     Mamba2Config,
     NemotronConfig,
-    Phi3Config,
 )
 from transformers.models.llama import modeling_llama
 
@@ -62,9 +61,6 @@ STATE_SPACE = {
     "head_dim": 16,
     "n_groups": 1,
 }
-LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
-LONG |= {"original_max_position_embeddings": 64}
-DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -81,8 +77,6 @@ DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
             ),
             "layer 0 is of the kind chunked_attention",
         ),
-        (lambda: LlamaConfig(**SMALL, rope_parameters=DYNAMIC), r"RoPE factors move .*\(dynamic\)"),
-        (lambda: Phi3Config(**SMALL, rope_parameters=LONG), r"RoPE factors move .*\(longrope\)"),
         (
             lambda: DeepseekV3Config(
                 **{**SMALL, "num_key_value_heads": 4},
@@ -93,7 +87,7 @@ DYNAMIC = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
             "different sizes",
         ),
     ],
-    ids=["mamba2", "bloom", "no_arguments", "twice", "not_causal", "chunked", "dynamic_rope", "longrope", "latent"],
+    ids=["mamba2", "bloom", "no_arguments", "twice", "not_causal", "chunked", "latent"],
 )  # fmt: skip
 def test_unsupported_models_are_refused_with_the_reason(config, reason):
     model = build(config())

@@ -21,7 +21,7 @@ from transformers import (
 from scbench.prompts.dialogue import Dialogue
 
 VOCABULARY = 151
-_COMMON = {
+COMMON = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
     "intermediate_size": 64,
@@ -37,18 +37,18 @@ _COMMON = {
 _SLIDING = ["sliding_attention", "full_attention", "sliding_attention"]
 
 CONFIGS = {
-    "llama": lambda: LlamaConfig(**_COMMON),
-    "llama_mha": lambda: LlamaConfig(**{**_COMMON, "num_key_value_heads": 4}),
-    "llama_mqa": lambda: LlamaConfig(**{**_COMMON, "num_key_value_heads": 1}),
-    "qwen2": lambda: Qwen2Config(**_COMMON),
-    "qwen3": lambda: Qwen3Config(**_COMMON, head_dim=16),
-    "mistral": lambda: MistralConfig(**_COMMON, sliding_window=None),
-    "mistral_sliding": lambda: MistralConfig(**_COMMON, sliding_window=20),
+    "llama": lambda: LlamaConfig(**COMMON),
+    "llama_mha": lambda: LlamaConfig(**{**COMMON, "num_key_value_heads": 4}),
+    "llama_mqa": lambda: LlamaConfig(**{**COMMON, "num_key_value_heads": 1}),
+    "qwen2": lambda: Qwen2Config(**COMMON),
+    "qwen3": lambda: Qwen3Config(**COMMON, head_dim=16),
+    "mistral": lambda: MistralConfig(**COMMON, sliding_window=None),
+    "mistral_sliding": lambda: MistralConfig(**COMMON, sliding_window=20),
     "gemma3": lambda: Gemma3TextConfig(
-        **_COMMON, head_dim=16, sliding_window=16, layer_types=_SLIDING, tie_word_embeddings=False
+        **COMMON, head_dim=16, sliding_window=16, layer_types=_SLIDING, tie_word_embeddings=False
     ),
     "gemma2": lambda: Gemma2Config(
-        **_COMMON,
+        **COMMON,
         head_dim=16,
         query_pre_attn_scalar=16,
         sliding_window=16,
@@ -58,7 +58,7 @@ CONFIGS = {
         tie_word_embeddings=False,
     ),
     "gpt_oss": lambda: GptOssConfig(
-        **_COMMON,
+        **COMMON,
         head_dim=16,
         sliding_window=16,
         layer_types=_SLIDING,
@@ -66,9 +66,9 @@ CONFIGS = {
         num_experts_per_tok=2,
         rope_parameters={"rope_type": "default", "rope_theta": 1e4},
     ),
-    "glm4": lambda: Glm4Config(**_COMMON, head_dim=12),
-    "phi3": lambda: Phi3Config(**_COMMON),
-    "phi3_sliding": lambda: Phi3Config(**_COMMON, sliding_window=20),
+    "glm4": lambda: Glm4Config(**COMMON, head_dim=12),
+    "phi3": lambda: Phi3Config(**COMMON),
+    "phi3_sliding": lambda: Phi3Config(**COMMON, sliding_window=20),
 }
 
 

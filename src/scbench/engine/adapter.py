@@ -1,4 +1,4 @@
-"""The seam to transformers: with `probe`, the only module that knows its internals.
+"""The seam to transformers: with `probe` and `rope`, the only module that knows its internals.
 
 A function registered with `AttentionInterface` receives the new tokens' q, k and v after RoPE; where it finds
 the cache is passed down through the model's own keyword arguments, so that no global state is needed. No cache
@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from scbench.engine.probe import Probe, Shape, objections
+from scbench.engine.rope import MOVING, Rope
 from scbench.errors import ScbenchError
 from scbench.kernels import few_rows
 
@@ -23,7 +24,6 @@ __all__ = ["Adapter", "Attend", "Call", "Shape"]
 
 _NAME = "scbench"
 _STEP = "scbench_step"
-_MOVING_ROPE = ("dynamic", "longrope")  # factors follow the largest position seen, so chunks disagree
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,17 @@ class Adapter:
         few_rows.install(model)
         self._model = model
         self._name = model.config.name_or_path or type(model).__name__
+        self._rope = Rope(model)
         self._refuse_by_config()
         self.shape = self._probe()
+
+    def prepare(self, longest: int) -> None:
+        """Say before the first chunk of a session how long its longest sequence will be, with its answer.
+
+        Models whose RoPE depends on that compute every chunk as they would compute the whole; others do not mind. Such
+        a model cannot run unprepared, and keys of before a `prepare` do not fit those of after it.
+        """
+        self._rope.prepare(longest)
 
     def forward(self, ids_BT: Tensor, position_BT: Tensor, attend: Attend) -> Tensor:
         """Run the model over new tokens; `attend` is called once per layer. Logits of the last token: `[B, V]`."""
@@ -68,19 +77,21 @@ class Adapter:
 
     def _refuse_by_config(self) -> None:
         config = self._model.config.get_text_config()
-        moving = sorted(set(_rope_types(config)) & set(_MOVING_ROPE))
+        moving = sorted(set(_rope_types(config)) & set(MOVING) - self._rope.kinds)
         if moving:
-            self._refuse(f"its RoPE factors move with the longest position seen ({moving[0]})")
+            self._refuse(f"its RoPE factors move with the longest position seen, and not in a known way ({moving[0]})")
         if getattr(config, "num_kv_shared_layers", 0):
             self._refuse("its layers share keys and values")
 
     def _probe(self) -> Shape:
         probe = Probe(self._model.config.get_text_config())
         two = torch.arange(2, device=self._model.device)[None]
+        self.prepare(2)
         try:
             self._logits(two, two, probe)
         except _OutsideError:
             self._refuse("it does not hand keyword arguments down to its attention")
+        self._rope.prepare(None)
         shape = probe.shape(self._model.device)
         if shape is None:
             self._refuse("; ".join(probe.reasons))
