@@ -8,10 +8,12 @@ from transformers import (
     BloomConfig,
     DeepseekV3Config,
     DiffLlamaConfig,
+    Gemma3nTextConfig,
     Llama4TextConfig,
     LlamaConfig,
-    Mamba2Config,
+    MiniMaxConfig,
     NemotronConfig,
+    RecurrentGemmaConfig,
 )
 from transformers.models.llama import modeling_llama
 
@@ -53,21 +55,19 @@ def test_the_probe_sees_windows_and_sizes(name, windows, kv_heads, head_dim):
     assert shape.token_bytes == 2 * kv_heads * head_dim * 4
 
 
-STATE_SPACE = {
-    "vocab_size": 64,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_heads": 4,
-    "head_dim": 16,
-    "n_groups": 1,
-}
-
-
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (lambda: Mamba2Config(**STATE_SPACE), "layers 0, 1 do not attend over keys"),
         (lambda: BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=4), "layers 0, 1 do not attend"),
+        (lambda: RecurrentGemmaConfig(**SMALL, lru_width=32, head_dim=8), "layers 0, 1 keep no state"),
+        (lambda: MiniMaxConfig(**SMALL, head_dim=8, num_local_experts=2), "it asks its cache for get_linear_cache"),
+        (
+            lambda: Gemma3nTextConfig(
+                **{**SMALL, "num_hidden_layers": 4}, head_dim=8, num_kv_shared_layers=2, vocab_size_per_layer_input=64,
+                layer_types=["sliding_attention", "full_attention"] * 2, activation_sparsity_pattern=None,
+            ),
+            "its layers share keys and values",
+        ),
         (lambda: NemotronConfig(**SMALL), "does not hand keyword arguments down to its attention"),
         (lambda: DiffLlamaConfig(**SMALL), "layer 0 attends more than once in a pass"),
         (lambda: BertConfig(**SMALL, is_decoder=False), "its attention is not causal"),
@@ -75,7 +75,7 @@ STATE_SPACE = {
             lambda: Llama4TextConfig(
                 **SMALL, head_dim=8, attention_chunk_size=16, num_local_experts=2, intermediate_size_mlp=32
             ),
-            "layer 0 is of the kind chunked_attention",
+            "layers 0, 1 are of the kind chunked_attention",
         ),
         (
             lambda: DeepseekV3Config(
@@ -87,7 +87,7 @@ STATE_SPACE = {
             "different sizes",
         ),
     ],
-    ids=["mamba2", "bloom", "no_arguments", "twice", "not_causal", "chunked", "latent"],
+    ids=["bloom", "own_state", "own_cache", "shared_kv", "no_arguments", "twice", "not_causal", "chunked", "latent"],
 )  # fmt: skip
 def test_unsupported_models_are_refused_with_the_reason(config, reason):
     model = build(config())

@@ -1,14 +1,16 @@
-"""The seam to transformers: with `probe` and `rope`, the only module that knows its internals.
+"""The seam to transformers: with `probe`, `rope` and `states`, the only module that knows its internals.
 
 A function registered with `AttentionInterface` receives the new tokens' q, k and v after RoPE; where it finds
 the cache is passed down through the model's own keyword arguments, so that no global state is needed. No cache
 class of transformers takes part, and no mask either: an attention function under an unknown mask name gets none.
+What layers keep instead of keys and values goes through `States`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import torch
@@ -17,6 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from scbench.engine.probe import Probe, Shape, objections
 from scbench.engine.rope import MOVING, Rope
+from scbench.engine.states import Snapshot, States, UnknownUseError
 from scbench.errors import ScbenchError
 from scbench.kernels import few_rows
 
@@ -52,6 +55,7 @@ class Adapter:
         self._model = model
         self._name = model.config.name_or_path or type(model).__name__
         self._rope = Rope(model)
+        self._cache = _cache_argument(model)
         self._refuse_by_config()
         self.shape = self._probe()
 
@@ -63,15 +67,30 @@ class Adapter:
         """
         self._rope.prepare(longest)
 
-    def forward(self, ids_BT: Tensor, position_BT: Tensor, attend: Attend) -> Tensor:
-        """Run the model over new tokens; `attend` is called once per layer. Logits of the last token: `[B, V]`."""
-        return self._logits(ids_BT, position_BT, _Step(attend, self.shape.windows))
+    def forward(self, ids_BT: Tensor, position_BT: Tensor, attend: Attend, states: States | None = None) -> Tensor:
+        """Run the model over new tokens; `attend` is called once per layer. Logits of the last token: `[B, V]`.
 
-    def _logits(self, ids_BT: Tensor, position_BT: Tensor, step: Callable[..., Tensor]) -> Tensor:
+        A model with `shape.states` needs the states of the same branches, and moves them on; then no row may be
+        padded, and if `shape.single`, only the first tokens of all may come several at once.
+        """
+        if self.shape.states:
+            self._check(ids_BT, states)
+        return self._logits(ids_BT, position_BT, _Step(attend, self.shape), states if self.shape.states else None)
+
+    def _check(self, ids_BT: Tensor, states: States | None) -> None:
+        if states is None:
+            self._refuse("some of its layers keep states, and none were given")
+        if states.rows not in (None, ids_BT.shape[0]):
+            raise ValueError(f"states of {states.rows} branches for {ids_BT.shape[0]} rows of tokens")
+        if self.shape.single and states.rows is not None and ids_BT.shape[1] > 1:
+            raise ValueError(f"model {self._name} forgets its states unless tokens come one at a time")
+
+    def _logits(
+        self, ids_BT: Tensor, position_BT: Tensor, step: Callable[..., Tensor], states: States | None
+    ) -> Tensor:
+        named = {_STEP: step} if states is None else {_STEP: step, self._cache: states}
         with torch.inference_mode():
-            output = self._model(
-                input_ids=ids_BT, position_ids=position_BT, use_cache=False, logits_to_keep=1, **{_STEP: step}
-            )
+            output = self._model(input_ids=ids_BT, position_ids=position_BT, use_cache=False, logits_to_keep=1, **named)
         logits: Tensor = output.logits[:, -1]
         return logits
 
@@ -84,21 +103,41 @@ class Adapter:
             self._refuse("its layers share keys and values")
 
     def _probe(self) -> Shape:
-        probe = Probe(self._model.config.get_text_config())
+        probe, states = Probe(self._model.config.get_text_config()), States()
         two = torch.arange(2, device=self._model.device)[None]
-        self.prepare(2)
+        self.prepare(4)
         try:
-            self._logits(two, two, probe)
+            self._logits(two, two, probe, states if probe.remembers else None)
         except _OutsideError:
             self._refuse("it does not hand keyword arguments down to its attention")
-        self._rope.prepare(None)
-        shape = probe.shape(self._model.device)
+        except UnknownUseError as error:
+            self._refuse(f"it asks its cache for {error}")
+        shape = probe.shape(self._model.device, self._model.dtype, states.layers)
         if shape is None:
             self._refuse("; ".join(probe.reasons))
+        if shape.states:
+            shape = replace(shape, single=self._forgets(states.snapshot(), two + 2))
+        self._rope.prepare(None)
         return shape
+
+    def _forgets(self, past: Snapshot, ids_BT: Tensor) -> bool:
+        """Whether another past would make no difference to the recurrent states behind several tokens more."""
+        other = {key: tensor + 1 if key[0] == "recurrent" else tensor for key, tensor in past.tensors.items()}
+        after = []
+        for snapshot in (past, Snapshot(other)):
+            states = States.stack([snapshot])
+            self._logits(ids_BT, ids_BT, Probe(self._model.config.get_text_config()), states)
+            after.append(states.snapshot().tensors)
+        recurrent = [key for key in other if key[0] == "recurrent"]
+        return bool(recurrent) and any(torch.equal(after[0][key], after[1][key]) for key in recurrent)
 
     def _refuse(self, reason: str) -> NoReturn:
         raise ScbenchError(f"model {self._name} cannot run on engine=own: {reason}")
+
+
+def _cache_argument(model: PreTrainedModel) -> str:
+    """Under which name the model takes its cache."""
+    return "cache_params" if "cache_params" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 class _OutsideError(RuntimeError):
@@ -122,15 +161,15 @@ def _attention(
 class _Step:
     """Hands each layer's tensors to the engine, and insists on what the probe saw."""
 
-    def __init__(self, attend: Attend, windows: tuple[int | None, ...]) -> None:
+    def __init__(self, attend: Attend, shape: Shape) -> None:
         self._attend = attend
-        self._windows = windows
+        self._shape = shape
 
     def __call__(
         self, module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: Mapping[str, Any]
     ) -> Tensor:
-        layer: int = module.layer_idx
-        if options.get("sliding_window") != self._windows[layer]:
+        layer = self._shape.attending.index(module.layer_idx)
+        if options.get("sliding_window") != self._shape.windows[layer]:
             raise RuntimeError(f"layer {layer}: the sliding window changed between calls")
         for reason in objections(module, mask, options):
             raise RuntimeError(f"layer {layer}: {reason}")
