@@ -1,9 +1,12 @@
 """The engine equals transformers' own generate (dense) and the naive sequential loop (every method)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from oracles import engine, naive, tiny
+from scbench.engine import adapter
 from scbench.methods.budget import Budget
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.generation.dense import Dense
@@ -52,7 +55,7 @@ def test_dense_equals_generate(name, mode):
 
 
 @BOTH
-@pytest.mark.parametrize("name", ["gemma3", "mistral_sliding", "phi3_sliding"])
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "gpt_oss", "mistral_sliding", "phi3_sliding"])
 def test_turns_and_answers_longer_than_the_window_equal_generate(name, mode):
     """Questions, gold answers and answers that each outgrow the sliding window."""
     dialogue, reference = tiny.dialogue(stretch=6), tiny.model(name, "eager")
@@ -82,6 +85,17 @@ def test_dropping_changes_the_answers(name, mode):
     dialogue, decoder = tiny.dialogue(), engine.decoder(tiny.model(name, "eager"))
     dense = engine.answers(decoder, dialogue, mode, LIMIT)
     assert engine.answers(decoder, dialogue, mode, LIMIT, STREAMING) != dense
+
+
+@BOTH
+@pytest.mark.parametrize(("name", "forgotten"), [("gemma2", "softcap"), ("gpt_oss", "sinks_H")])
+def test_soft_caps_and_sinks_change_the_answers(name, forgotten, mode, monkeypatch):
+    """The same for what a layer asks of its scores."""
+    dialogue, decoder = tiny.dialogue(), engine.decoder(tiny.model(name, "eager"))
+    whole = engine.answers(decoder, dialogue, mode, LIMIT)
+    call = adapter.Call
+    monkeypatch.setattr(adapter, "Call", lambda *args: replace(call(*args), **{forgotten: None}))
+    assert engine.answers(decoder, dialogue, mode, LIMIT) != whole
 
 
 @BOTH
@@ -118,7 +132,7 @@ def test_query_free_multi_turn_compresses_before_the_first_question():
 
 @pytest.mark.parametrize("storey", ["auto", "reference"])
 @pytest.mark.parametrize("chunk", [1, 7, 64, 4096])
-@pytest.mark.parametrize("name", ["llama", "gemma3", "phi3_sliding"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gemma3", "gpt_oss", "phi3_sliding"])
 def test_chunks_and_kernels_change_nothing(name, chunk, storey):
     dialogue = tiny.dialogue()
     model = tiny.model(name, "eager")

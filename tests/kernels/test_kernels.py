@@ -9,7 +9,7 @@ from oracles import attention
 from scbench.errors import ScbenchError
 from scbench.kernels import blockwise, reference, torch_cpu
 from scbench.kernels.choose import Kernels
-from scbench.kernels.merge import merge
+from scbench.kernels.merge import merge, with_sinks
 from scbench.kernels.spec import Partial
 
 CPU = torch.device("cpu")
@@ -52,6 +52,54 @@ def test_masked_rows_may_see_nothing(module, seed, size):
     mask[:, 0] = False
     expected = attention.attend(q, k, v, lambda g, n: mask[g, n].nonzero().flatten().tolist(), 0.3)
     close(module.attend(q, k, v, mask, 0.3), *expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), sizes, st.sampled_from([0.5, 3.0, 50.0]), st.booleans())
+@pytest.mark.parametrize("storey", ["auto", "reference"])
+def test_soft_capped(storey, seed, size, softcap, masked):
+    q, k, v = tensors(seed, *size)
+    mask = torch.ones(q.shape[0], q.shape[1], k.shape[1], dtype=torch.bool)
+    kernels = Kernels(CPU, torch.float32, storey).under(softcap)
+    if masked:
+        mask = torch.rand(mask.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+        part = kernels.masked(q, k, v, mask, 2.0)
+    else:
+        part = kernels.full(q, k, v, 2.0)
+    close(part, *attention.attend(q, k, v, lambda g, n: mask[g, n].nonzero().flatten().tolist(), 2.0, softcap))
+
+
+def test_soft_capped_causal():
+    q, k, v = torch.randn(4, 7, 8), torch.randn(2, 7, 8), torch.randn(2, 7, 8)
+    out, lse = Kernels(CPU, torch.float32).under(1.5).causal(q, k, v, 2.0)
+    per_head = attention.attend(
+        q, k.repeat_interleave(2, 0), v.repeat_interleave(2, 0), lambda g, n: range(n + 1), 2.0, 1.5
+    )
+    close(Partial(out, lse), *per_head)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 9))
+def test_sinks_join_a_row_once(seed, kv_heads, group, tokens, keys):
+    """Two branches: the rows of a KV head are branches, query heads of the group, tokens."""
+    batch = 2
+    q, k, v = tensors(seed, kv_heads, batch * group * tokens, keys, 8)
+    sinks = torch.randn(kv_heads * group, generator=torch.Generator().manual_seed(seed)) * 3
+    parts = [reference.attend(q, k[:, at : at + 4], v[:, at : at + 4], None, 0.3) for at in range(0, keys, 4)]
+    parts[0] = with_sinks(parts[0], sinks, batch)
+    merged = merge([*parts, Partial.nothing(q)])
+    each = group * tokens
+    for branch in range(batch):
+        rows = slice(branch * each, (branch + 1) * each)
+        expected = attention.attend(q[:, rows], k, v, lambda g, n: range(keys), 0.3, None, sinks)[0]
+        torch.testing.assert_close(merged.out_GND[:, rows].double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_row_that_sees_nothing_but_sinks_is_zero():
+    q = torch.randn(2, 6, 4)
+    part = with_sinks(Partial.nothing(q), torch.tensor([1.0, 2.0]), 3)
+    assert part.out_GND.abs().max() == 0
+    assert part.lse_GN.tolist() == [[1.0] * 6, [2.0] * 6]
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
@@ -127,6 +175,16 @@ def test_the_kernel_that_ran_is_recorded_and_is_the_one_expected(monkeypatch, st
     kernels.full(*tensors(0, 1, 2, 3, 4, dtype), 0.5)
     assert called[0] == name
     assert kernels.used == {name}
+
+
+def test_a_soft_cap_takes_the_kernel_that_has_one():
+    kernels = Kernels(CPU, torch.float32)
+    kernels.under(30.0).full(*tensors(0, 1, 2, 3, 4), 0.5)
+    assert kernels.used == {"blockwise"}
+    assert kernels.under(30.0) is kernels.under(30.0)
+    kernels.under(30.0).under(None).full(*tensors(0, 1, 2, 3, 4), 0.5)
+    assert kernels.under(None) is kernels
+    assert kernels.used == {"blockwise", "aten_flash_cpu"}
 
 
 def test_an_unknown_storey_is_refused():

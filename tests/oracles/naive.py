@@ -26,7 +26,19 @@ class ListCache:
                 self.entries[layer] = [entry for entry in entries if entry[0] in keep]
 
 
-def _attention(module, query, key, value, attention_mask, scaling=None, sliding_window=None, naive=None, **kwargs):
+def _attention(
+    module,
+    query,
+    key,
+    value,
+    attention_mask,
+    scaling=None,
+    sliding_window=None,
+    softcap=None,
+    s_aux=None,
+    naive=None,
+    **kwargs,
+):
     layer = module.layer_idx
     naive.windows[layer] = sliding_window
     entries = naive.entries.setdefault(layer, [])
@@ -39,7 +51,14 @@ def _attention(module, query, key, value, attention_mask, scaling=None, sliding_
     heads = []
     for head in range(query.shape[1]):
         scores = keys[:, head // group] @ query[0, head, 0] * scaling
-        heads.append(torch.softmax(scores, dim=0) @ values[:, head // group])
+        if softcap is not None:
+            scores = softcap * torch.tanh(scores / softcap)
+        top = scores.max()
+        weights = torch.exp(scores - top)
+        total = weights.sum()
+        if s_aux is not None:  # a sink is a score without a value
+            total = total + torch.exp(s_aux[head] - top)
+        heads.append(weights / total @ values[:, head // group])
     return torch.stack(heads)[None, None], None
 
 

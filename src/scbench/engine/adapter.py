@@ -1,56 +1,51 @@
-"""The seam to transformers: the only module that knows its internals.
+"""The seam to transformers: with `probe`, `rope` and `states`, the only module that knows its internals.
 
 A function registered with `AttentionInterface` receives the new tokens' q, k and v after RoPE; where it finds
 the cache is passed down through the model's own keyword arguments, so that no global state is needed. No cache
 class of transformers takes part, and no mask either: an attention function under an unknown mask name gets none.
+What layers keep instead of keys and values goes through `States`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
+from scbench.engine.probe import Probe, Shape, objections
+from scbench.engine.rope import MOVING, Rope
+from scbench.engine.states import Snapshot, States, UnknownUseError
 from scbench.errors import ScbenchError
 from scbench.kernels import few_rows
 
+__all__ = ["Adapter", "Attend", "Call", "Shape"]
+
 _NAME = "scbench"
 _STEP = "scbench_step"
-_MOVING_ROPE = ("dynamic", "longrope")  # factors follow the largest position seen, so chunks disagree
-
-# (layer, q_BHTD, k_BGTD, v_BGTD, scale) -> out_BTHD
-Attend = Callable[[int, Tensor, Tensor, Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the cache must know of a model: per layer its sliding window (None = full), and the KV heads' size."""
+class Call:
+    """How a layer wants its scores: times `scale`, capped at `softcap`, with a sink logit per query head."""
 
-    windows: tuple[int | None, ...]
-    kv_heads: int
-    head_dim: int
-    dtype: torch.dtype
-    device: torch.device
+    scale: float
+    softcap: float | None = None
+    sinks_H: Tensor | None = None
 
-    @property
-    def layers(self) -> int:
-        """How many layers attend."""
-        return len(self.windows)
 
-    @property
-    def token_bytes(self) -> int:
-        """Bytes of keys and values of one token in one layer."""
-        return 2 * self.kv_heads * self.head_dim * self.dtype.itemsize
+# (layer, q_BHTD, k_BGTD, v_BGTD, call) -> out_BTHD
+Attend = Callable[[int, Tensor, Tensor, Tensor, Call], Tensor]
 
 
 class Adapter:
     """A causal language model whose attention is computed by the engine.
 
-    Raises ScbenchError, naming the model and the reason, for architectures that the engine has no segment for.
+    Raises ScbenchError, naming the model and the reason, for architectures that the engine would answer wrongly for.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -59,55 +54,94 @@ class Adapter:
         few_rows.install(model)
         self._model = model
         self._name = model.config.name_or_path or type(model).__name__
+        self._rope = Rope(model)
+        self._cache = _cache_argument(model)
         self._refuse_by_config()
         self.shape = self._probe()
 
-    def forward(self, ids_BT: Tensor, position_BT: Tensor, attend: Attend) -> Tensor:
-        """Run the model over new tokens; `attend` is called once per layer. Logits of the last token: `[B, V]`."""
-        return self._logits(ids_BT, position_BT, _Step(attend, self.shape.windows))
+    def prepare(self, longest: int) -> None:
+        """Say before the first chunk of a session how long its longest sequence will be, with its answer.
 
-    def _logits(self, ids_BT: Tensor, position_BT: Tensor, step: Callable[..., Tensor]) -> Tensor:
+        Models whose RoPE depends on that compute every chunk as they would compute the whole; others do not mind. Such
+        a model cannot run unprepared, and keys of before a `prepare` do not fit those of after it.
+        """
+        self._rope.prepare(longest)
+
+    def forward(self, ids_BT: Tensor, position_BT: Tensor, attend: Attend, states: States | None = None) -> Tensor:
+        """Run the model over new tokens; `attend` is called once per layer. Logits of the last token: `[B, V]`.
+
+        A model with `shape.states` needs the states of the same branches, and moves them on; then no row may be
+        padded, and if `shape.single`, only the first tokens of all may come several at once.
+        """
+        if self.shape.states:
+            self._check(ids_BT, states)
+        return self._logits(ids_BT, position_BT, _Step(attend, self.shape), states if self.shape.states else None)
+
+    def _check(self, ids_BT: Tensor, states: States | None) -> None:
+        if states is None:
+            self._refuse("some of its layers keep states, and none were given")
+        if states.rows not in (None, ids_BT.shape[0]):
+            raise ValueError(f"states of {states.rows} branches for {ids_BT.shape[0]} rows of tokens")
+        if self.shape.single and states.rows is not None and ids_BT.shape[1] > 1:
+            raise ValueError(f"model {self._name} forgets its states unless tokens come one at a time")
+
+    def _logits(
+        self, ids_BT: Tensor, position_BT: Tensor, step: Callable[..., Tensor], states: States | None
+    ) -> Tensor:
+        named = {_STEP: step} if states is None else {_STEP: step, self._cache: states}
         with torch.inference_mode():
-            output = self._model(
-                input_ids=ids_BT, position_ids=position_BT, use_cache=False, logits_to_keep=1, **{_STEP: step}
-            )
+            output = self._model(input_ids=ids_BT, position_ids=position_BT, use_cache=False, logits_to_keep=1, **named)
         logits: Tensor = output.logits[:, -1]
         return logits
 
     def _refuse_by_config(self) -> None:
         config = self._model.config.get_text_config()
-        moving = sorted(set(_rope_types(config)) & set(_MOVING_ROPE))
+        moving = sorted(set(_rope_types(config)) & set(MOVING) - self._rope.kinds)
         if moving:
-            self._refuse(f"its RoPE factors move with the longest position seen ({moving[0]})")
+            self._refuse(f"its RoPE factors move with the longest position seen, and not in a known way ({moving[0]})")
         if getattr(config, "num_kv_shared_layers", 0):
             self._refuse("its layers share keys and values")
 
     def _probe(self) -> Shape:
-        """One token through the model shows every layer's window and head sizes, whatever its class is called."""
-        probe = _Probe()
-        one = torch.zeros(1, 1, dtype=torch.long, device=self._model.device)
-        self._logits(one, one, probe)
-        expected = range(self._model.config.get_text_config().num_hidden_layers)
-        silent = sorted(set(expected) - set(probe.seen))
-        if silent:
-            self._refuse(f"layers {_short(silent)} do not attend over keys (state-space or linear attention)")
-        calls = [probe.seen[layer] for layer in sorted(probe.seen)]
-        if any(call.extras for call in calls):
-            self._refuse(f"its attention uses {', '.join(sorted({e for call in calls for e in call.extras}))}")
-        shapes = {(call.kv_heads, call.key_dim, call.value_dim) for call in calls}
-        if len(shapes) > 1 or calls[0].key_dim != calls[0].value_dim:
-            self._refuse(f"its layers have keys and values of different sizes {sorted(shapes)}")
-        first = calls[0]
-        return Shape(
-            tuple(call.window for call in calls),
-            first.kv_heads,
-            first.key_dim,
-            first.dtype,
-            self._model.device,
-        )
+        probe, states = Probe(self._model.config.get_text_config()), States()
+        two = torch.arange(2, device=self._model.device)[None]
+        self.prepare(4)
+        try:
+            self._logits(two, two, probe, states if probe.remembers else None)
+        except _OutsideError:
+            self._refuse("it does not hand keyword arguments down to its attention")
+        except UnknownUseError as error:
+            self._refuse(f"it asks its cache for {error}")
+        shape = probe.shape(self._model.device, self._model.dtype, states.layers)
+        if shape is None:
+            self._refuse("; ".join(probe.reasons))
+        if shape.states:
+            shape = replace(shape, single=self._forgets(states.snapshot(), two + 2))
+        self._rope.prepare(None)
+        return shape
 
-    def _refuse(self, reason: str) -> None:
+    def _forgets(self, past: Snapshot, ids_BT: Tensor) -> bool:
+        """Whether another past would make no difference to the recurrent states behind several tokens more."""
+        other = {key: tensor + 1 if key[0] == "recurrent" else tensor for key, tensor in past.tensors.items()}
+        after = []
+        for snapshot in (past, Snapshot(other)):
+            states = States.stack([snapshot])
+            self._logits(ids_BT, ids_BT, Probe(self._model.config.get_text_config()), states)
+            after.append(states.snapshot().tensors)
+        recurrent = [key for key in other if key[0] == "recurrent"]
+        return bool(recurrent) and any(torch.equal(after[0][key], after[1][key]) for key in recurrent)
+
+    def _refuse(self, reason: str) -> NoReturn:
         raise ScbenchError(f"model {self._name} cannot run on engine=own: {reason}")
+
+
+def _cache_argument(model: PreTrainedModel) -> str:
+    """Under which name the model takes its cache."""
+    return "cache_params" if "cache_params" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+class _OutsideError(RuntimeError):
+    pass
 
 
 def _attention(
@@ -115,52 +149,33 @@ def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
+    attention_mask: Tensor | None = None,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    step = kwargs.get(_STEP)
+    step = options.pop(_STEP, None)
     if step is None:
-        raise RuntimeError("a model under attention 'scbench' was called outside the engine")
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return step(module.layer_idx, query, key, value, scale, kwargs), None
+        raise _OutsideError("a model under attention 'scbench' was called outside the engine")
+    return step(module, query, key, value, attention_mask, options), None
 
 
 class _Step:
     """Hands each layer's tensors to the engine, and insists on what the probe saw."""
 
-    def __init__(self, attend: Attend, windows: tuple[int | None, ...]) -> None:
+    def __init__(self, attend: Attend, shape: Shape) -> None:
         self._attend = attend
-        self._windows = windows
+        self._shape = shape
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: Mapping[str, Any]) -> Tensor:
-        if options.get("sliding_window") != self._windows[layer]:
+    def __call__(
+        self, module: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: Mapping[str, Any]
+    ) -> Tensor:
+        layer = self._shape.attending.index(module.layer_idx)
+        if options.get("sliding_window") != self._shape.windows[layer]:
             raise RuntimeError(f"layer {layer}: the sliding window changed between calls")
-        return self._attend(layer, q, k, v, scale)
-
-
-@dataclass(frozen=True)
-class _Call:
-    window: int | None
-    kv_heads: int
-    key_dim: int
-    value_dim: int
-    dtype: torch.dtype
-    extras: tuple[str, ...]
-
-
-class _Probe:
-    """Attention of a single token over itself: its own value, whatever the scores."""
-
-    def __init__(self) -> None:
-        self.seen: dict[int, _Call] = {}
-
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, scale: float, options: Mapping[str, Any]) -> Tensor:
-        names = {"softcap": "soft-capped scores", "s_aux": "attention sinks"}
-        extras = tuple(text for name, text in names.items() if options.get(name) is not None)
-        window = options.get("sliding_window")
-        self.seen[layer] = _Call(window, k.shape[1], k.shape[-1], v.shape[-1], k.dtype, extras)
-        return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1).transpose(1, 2)
+        for reason in objections(module, mask, options):
+            raise RuntimeError(f"layer {layer}: {reason}")
+        scale = options.get("scaling")
+        scale = q.shape[-1] ** -0.5 if scale is None else scale
+        return self._attend(layer, q, k, v, Call(scale, options.get("softcap"), options.get("s_aux")))
 
 
 def _rope_types(config: Any) -> Iterator[str]:
@@ -169,8 +184,3 @@ def _rope_types(config: Any) -> Iterator[str]:
     for entry in [parameters, *parameters.values()]:
         if isinstance(entry, Mapping) and "rope_type" in entry:
             yield entry["rope_type"]
-
-
-def _short(numbers: list[int]) -> str:
-    text = ", ".join(map(str, numbers[:4]))
-    return f"{text}, …" if len(numbers) > 4 else text

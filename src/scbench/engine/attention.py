@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scbench.engine.adapter import Call
 from scbench.engine.tails import Tails
 from scbench.engine.view import View
 from scbench.kernels.choose import Kernels
-from scbench.kernels.merge import merge
+from scbench.kernels.merge import merge, with_sinks
 from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Segment
 
@@ -67,10 +68,12 @@ class BatchAttention:
         self._passing = {}
         return self
 
-    def __call__(self, layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, scale: float) -> Tensor:
+    def __call__(self, layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, call: Call) -> Tensor:
         """The layer's attention output `[B, T, H, D]`; the new keys and values join the tails."""
-        spec = Spec(scale, self._windows[layer])
-        own = self._tails.attend(layer, q_BHTD, k_BGTD, v_BGTD, spec, self._kernels)
+        spec = Spec(call.scale, self._windows[layer], call.softcap)
+        own = self._tails.attend(layer, q_BHTD, k_BGTD, v_BGTD, spec, self._kernels.under(spec.softcap))
+        if call.sinks_H is not None:  # once per row, and every row has tokens of its own
+            own = with_sinks(own, call.sinks_H, q_BHTD.shape[0])
         readings, runs = self._layers[layer]
         if not readings:
             return unfold(own.out_GND, q_BHTD.shape)
@@ -91,7 +94,7 @@ class BatchAttention:
     def _read(self, reading: Reading, q_BHTD: Tensor, kv_heads: int, spec: Spec) -> Partial:
         some_BHTD = _rows(q_BHTD, reading.rows)
         visible = self._visible(reading.rows, spec.window, q_BHTD.shape[1] // kv_heads)
-        return reading.segment.attend(fold(some_BHTD, kv_heads), visible, spec, self._kernels)
+        return reading.segment.attend(fold(some_BHTD, kv_heads), visible, spec, self._kernels.under(spec.softcap))
 
     def _visible(self, rows: tuple[int, ...], window: int | None, group: int) -> Visible:
         """Visibility depends on the window only, so layers of one kind share it, and without one all passes do."""

@@ -1,4 +1,4 @@
-"""Pick the kernels for a device and a number format, by capability, and remember which ones ran."""
+"""Pick the kernels for a device, a number format and a soft cap, by capability, and remember which ones ran."""
 
 from __future__ import annotations
 
@@ -19,30 +19,42 @@ STOREYS = ("auto", "reference")
 class Kernels:
     """The kernels of one run. `used` holds the names of those that were really called.
 
-    `storey="auto"` takes the fastest eligible kernel; `storey="reference"` the plain one everywhere.
+    `storey="auto"` takes the fastest eligible kernel; `storey="reference"` the plain one everywhere. What calls them
+    gives a scale only: whoever knows that a layer caps its scores hands down the kernels `under` that cap.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype, storey: str = "auto") -> None:
         if storey not in STOREYS:
             raise ScbenchError(f"engine.kernels={storey}: expected one of {', '.join(STOREYS)}")
         plain = storey == "reference"
+        self._kind = (device, dtype, storey)
         self._plain: Callable[..., Partial] = reference.attend if plain else blockwise.attend
         self._plain_name = reference.NAME if plain else blockwise.NAME
         self._flash = storey == "auto" and torch_cpu.eligible(device, dtype)
+        self._softcap: float | None = None
+        self._siblings: dict[float | None, Kernels] = {None: self}
         self.used: set[str] = set()
+
+    def under(self, softcap: float | None) -> Kernels:
+        """The kernels that cap scores at `softcap` (None: not at all); they share `used`."""
+        if softcap not in self._siblings:
+            device, dtype, _ = self._kind
+            sibling = Kernels(*self._kind)
+            sibling._softcap, sibling._siblings, sibling.used = softcap, self._siblings, self.used
+            sibling._flash = self._siblings[None]._flash and torch_cpu.eligible(device, dtype, softcap)
+            self._siblings[softcap] = sibling
+        return self._siblings[softcap]
 
     def full(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial:
         """Every row sees every key."""
         if self._flash:
             self.used.add(torch_cpu.NAME)
             return torch_cpu.attend(q_GND, k_GLD, v_GLD, scale)
-        self.used.add(self._plain_name)
-        return self._plain(q_GND, k_GLD, v_GLD, None, scale)
+        return self._attend(q_GND, k_GLD, v_GLD, None, scale)
 
     def masked(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor, scale: float) -> Partial:
         """Rows see the keys where the mask is True; a row may see none."""
-        self.used.add(self._plain_name)
-        return self._plain(q_GND, k_GLD, v_GLD, mask_GNL, scale)
+        return self._attend(q_GND, k_GLD, v_GLD, mask_GNL, scale)
 
     def quantised(
         self, q_GND: Tensor, keys: PackedKeys, values: PackedValues | None, v_GkD: Tensor | None, scale: float
@@ -64,10 +76,13 @@ class Kernels:
         if self._flash:
             self.used.add(torch_cpu.NAME)
             return torch_cpu.attend_causal(q_HTD, k_GTD, v_GTD, scale)
-        self.used.add(self._plain_name)
         heads, tokens, dim = q_HTD.shape
         groups = heads // k_GTD.shape[0]
         q_GND = q_HTD.reshape(k_GTD.shape[0], groups * tokens, dim)
         mask_TT = torch.ones(tokens, tokens, dtype=torch.bool, device=q_HTD.device).tril()
-        out_GND, lse_GN = self._plain(q_GND, k_GTD, v_GTD, mask_TT.repeat(groups, 1).unsqueeze(0), scale)
+        out_GND, lse_GN = self._attend(q_GND, k_GTD, v_GTD, mask_TT.repeat(groups, 1).unsqueeze(0), scale)
         return out_GND.reshape(heads, tokens, dim), lse_GN.reshape(heads, tokens)
+
+    def _attend(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor | None, scale: float) -> Partial:
+        self.used.add(self._plain_name)
+        return self._plain(q_GND, k_GLD, v_GLD, mask_GNL, scale, self._softcap)

@@ -10,9 +10,13 @@ from scbench.kernels.spec import Partial
 NAME = "reference"
 
 
-def attend(q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor | None, scale: float) -> Partial:
+def attend(
+    q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor | None, scale: float, softcap: float | None = None
+) -> Partial:
     """Attention of N rows over L keys per KV head; `mask_GNL` (or `[1, N, L]`) is True where a key is seen."""
     score_GNL = torch.matmul(q_GND.float(), k_GLD.float().transpose(1, 2)) * scale
+    if softcap is not None:
+        score_GNL = torch.tanh(score_GNL / softcap) * softcap
     if mask_GNL is not None:
         score_GNL = score_GNL.masked_fill(~mask_GNL, float("-inf"))
     lse_GN = torch.logsumexp(score_GNL, dim=-1)

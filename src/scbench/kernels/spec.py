@@ -17,11 +17,13 @@ from torch import Tensor
 class Spec:
     """How a layer turns scores into weights: softmax(scale · q·k), over the last `window` positions if set.
 
-    A model that needs more (soft-capped logits, attention sinks) is refused by the adapter by name.
+    With `softcap` the scores are softcap · tanh(scale · q·k / softcap) instead (Gemma 2). Attention sinks (gpt-oss) are
+    no matter of a part of the keys: they join every row once, by `merge.with_sinks`.
     """
 
     scale: float
     window: int | None = None
+    softcap: float | None = None
 
 
 class Partial(NamedTuple):

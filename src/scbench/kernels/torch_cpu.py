@@ -14,9 +14,9 @@ from scbench.kernels.spec import Partial
 NAME = "aten_flash_cpu"
 
 
-def eligible(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether this kernel runs on tensors of this kind."""
-    return device.type == "cpu" and dtype in (torch.float32, torch.bfloat16, torch.float16)
+def eligible(device: torch.device, dtype: torch.dtype, softcap: float | None = None) -> bool:
+    """Whether this kernel runs on tensors of this kind; it has no soft cap."""
+    return softcap is None and device.type == "cpu" and dtype in (torch.float32, torch.bfloat16, torch.float16)
 
 
 def attend(q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial:
