@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scbench.engine.adapter import Adapter, Attend
+from scbench.engine.adapter import Adapter, Attend, Call
 from scbench.engine.attention import BatchAttention
 from scbench.engine.prefill import PlanAttention
 from scbench.engine.ring import Ring, Seen
@@ -196,9 +196,9 @@ def _watching(attend: Attend, seen: Seen | None) -> Attend:
     if seen is None:
         return attend
 
-    def watched(layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, scale: float) -> Tensor:
-        seen[layer] = (q_BHTD[0], scale)
-        return attend(layer, q_BHTD, k_BGTD, v_BGTD, scale)
+    def watched(layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, call: Call) -> Tensor:
+        seen[layer] = (q_BHTD[0], call.scale)
+        return attend(layer, q_BHTD, k_BGTD, v_BGTD, call)
 
     return watched
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from scbench.engine.adapter import Call
 from scbench.engine.trunk import Trunk
+from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
 from scbench.kernels.plans import Band, Plan
 from scbench.kernels.sparse_prefill import density
@@ -26,8 +28,13 @@ class PlanAttention:
         self._start = trunk.length
         self.computed: dict[int, float] = {}  # causal entries per layer
 
-    def __call__(self, layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, scale: float) -> Tensor:
+    def __call__(self, layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, call: Call) -> Tensor:
         """The layer's attention output `[1, T, H, D]`."""
+        if call.softcap is not None or call.sinks_H is not None:
+            raise ScbenchError(
+                "no sparse prefill kernel has soft-capped scores or attention sinks, which this model needs"
+            )
+        scale = call.scale
         opened, q_HTD = self._trunk.latest(layer), q_BHTD[0]
         opened.append(k_BGTD[0], v_BGTD[0])
         window = self._trunk.shape.windows[layer]
