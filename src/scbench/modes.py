@@ -180,10 +180,10 @@ def fit_middle(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history:
 
 def excess_tokens(dialogue: Dialogue, window: int, max_new_tokens: Tokens, history: str = "gold") -> int:
     """How many tokens the longest prompt of both modes, with its answer, has above `window`; 0 or less fits."""
-    return _longest(dialogue, max_new_tokens, history) - window
+    return longest_sequence(dialogue, max_new_tokens, history) - window
 
 
-def _longest(dialogue: Dialogue, max_new_tokens: Tokens, history: str) -> int:
+def longest_sequence(dialogue: Dialogue, max_new_tokens: Tokens, history: str) -> int:
     """Tokens of the longest prompt with its answer; a generated answer may be as long as its limit."""
     request = max(len(question) + limit for question, limit in zip(dialogue.opening, max_new_tokens, strict=True))
     fed_back = [len(gold) for gold in dialogue.gold] if history == "gold" else max_new_tokens

@@ -31,11 +31,21 @@ def run(engine, jobs, stop, batch="method"):
     """Every job's turns by cell name; a failed job raises."""
     done = {}
     with torch.inference_mode():
-        for result in run_session(engine, jobs, stop, None, lambda *_: None, batch):
+        for result in run_session(engine, jobs, stop, None, lambda *_: None, longest(jobs), batch):
             assert result.failure is None, result.failure and result.failure.trace
             done[result.job.cell] = result.turns
     assert len(done) == len(jobs)
     return done
+
+
+def longest(jobs):
+    """As `modes.longest_sequence` counts, for jobs of one dialogue."""
+
+    def tokens(job):
+        later = sum(len(followup) + limit for followup, limit in job.feedback)
+        return max(b.leaves + len(b.suffix) + b.max_new_tokens for b in job.layout.branches) + later
+
+    return max(map(tokens, jobs))
 
 
 def answers(engine, dialogue, *args, **kwargs):

@@ -13,6 +13,7 @@ from scbench.engine.adapter import Adapter, Attend, Call
 from scbench.engine.attention import BatchAttention
 from scbench.engine.prefill import PlanAttention
 from scbench.engine.ring import Ring, Seen
+from scbench.engine.states import States
 from scbench.engine.tails import Tails
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row, View
@@ -58,12 +59,15 @@ class Decoder:
         `first_leave` is the earliest position at which a branch leaves: sliding-window layers keep what such a
         branch needs, and forget the rest.
         """
-        for at in range(0, len(ids), self._chunk):
+        at = 0
+        while at < len(ids):
             deadline.check()
-            chunk = ids[at : at + self._chunk]
+            chunk = ids[at : at + self._step_length(trunk, len(ids))]
             self._append(trunk, chunk)
             trunk.trim(first_leave)
-            report(at + len(chunk), len(ids))
+            at += len(chunk)
+            report(at, len(ids))
+        trunk.keep_states()
 
     def prefill(
         self, trunk: Trunk, ids: Sequence[int], method: Method, total: int, deadline: Deadline, report: Report
@@ -80,33 +84,41 @@ class Decoder:
             seen: Seen = {}
             position_BT = torch.arange(trunk.length, trunk.length + len(chunk), device=trunk.shape.device)[None]
             ids_BT = torch.tensor([list(chunk)], dtype=torch.long, device=trunk.shape.device)
-            logits_BV = self.adapter.forward(ids_BT, position_BT, _watching(attend, seen if trunk.ring.width else None))
+            watched = _watching(attend, seen if trunk.ring.width else None)
+            logits_BV = self.adapter.forward(ids_BT, position_BT, watched, trunk.states)
             trunk.advance(chunk, logits_BV[0], seen, attend.computed)
             report(at + len(chunk), len(ids))
+        trunk.keep_states()
 
     def observe(self, trunk: Trunk, ids: Sequence[int]) -> Ring:
         """The last queries when `ids` are read behind the trunk, which stays as it is."""
         tails, seen = Tails(trunk.shape.layers, [0], len(ids)), Seen()
-        self._step(self._batch([trunk.view(trunk.length)], tails), [ids], seen)
+        view = trunk.view(trunk.length)
+        self._step(self._batch([view], tails, _states([view])), [ids], seen)
         return trunk.ring.after(seen, trunk.length + len(ids))
 
     def open(self, rows: Sequence[Row]) -> Opened:
-        """Read the rows' suffixes as one batch; the logits of each row's first answer token."""
+        """Read the rows' suffixes as one batch; the logits of each row's first answer token.
+
+        Rows of a model with states have none, since they could not be padded to one length.
+        """
         asking = [number for number, row in enumerate(rows) if row.suffix]
         views, room = [row.view for row in rows], max(row.max_new_tokens for row in rows)
         layers = self.adapter.shape.layers
         if not asking:
             nothing = Tails(layers, [0] * len(rows), room)
-            return Opened(rows, torch.stack([_predicted(view) for view in views]), self._batch(views, nothing))
+            return Opened(
+                rows, torch.stack([_predicted(view) for view in views]), self._batch(views, nothing, _states(views))
+            )
         suffixes = [rows[number].suffix for number in asking]
         width = max(map(len, suffixes))
         tails = Tails(layers, [width - len(suffix) for suffix in suffixes], width + room)
-        read_BV = self._step(self._batch([views[number] for number in asking], tails), suffixes)
+        read_BV = self._step(self._batch([views[number] for number in asking], tails, None), suffixes)
         if len(asking) == len(rows):
-            return Opened(rows, read_BV, self._batch(views, tails))
+            return Opened(rows, read_BV, self._batch(views, tails, None))
         read = dict(zip(asking, read_BV, strict=True))
         logits_BV = torch.stack([read[n] if n in read else _predicted(view) for n, view in enumerate(views)])
-        return Opened(rows, logits_BV, self._batch(views, tails.spread(asking, len(rows))))
+        return Opened(rows, logits_BV, self._batch(views, tails.spread(asking, len(rows)), None))
 
     def decode(self, opened: Opened, stop: frozenset[int], deadline: Deadline, report: Report) -> list[Answer]:
         """Every row's greedy answer, decoded together; a finished branch leaves the batch."""
@@ -137,16 +149,22 @@ class Decoder:
             logits_BV = self._step(batch, [tokens[row][-1:] for row in alive])
         return [answers[row] for row in range(len(rows))]
 
+    def _step_length(self, trunk: Trunk, tokens: int) -> int:
+        """How many tokens go through the model at once: a chunk; but some models remember only their first pass."""
+        if not trunk.shape.single:
+            return self._chunk
+        return 1 if trunk.length else tokens
+
     def _append(self, trunk: Trunk, ids: Sequence[int]) -> None:
         """One chunk as a branch of the trunk whose tail is then made part of it."""
         tails, seen = Tails(trunk.shape.layers, [0], len(ids)), Seen()
         logits_BV = self._step(
-            self._batch([trunk.view(trunk.length)], tails), [ids], seen if trunk.ring.width else None
+            self._batch([trunk.view(trunk.length)], tails, trunk.states), [ids], seen if trunk.ring.width else None
         )
         trunk.append(ids, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_BV[0], seen)
 
-    def _batch(self, views: Sequence[View], tails: Tails) -> Batch:
-        return Batch(views, tails, BatchAttention(views, tails, self.adapter.shape.windows, self.kernels))
+    def _batch(self, views: Sequence[View], tails: Tails, states: States | None) -> Batch:
+        return Batch(views, tails, states, BatchAttention(views, tails, self.adapter.shape.windows, self.kernels))
 
     def _step(self, batch: Batch, new: Sequence[Sequence[int]], seen: Seen | None = None) -> Tensor:
         """The next tokens of each row, left-padded to one width; logits after the last one: `[B, V]`.
@@ -162,24 +180,29 @@ class Decoder:
         first_B1 = length_B1 + column - torch.tensor(tails.pad, device=device)[:, None]
         # Padding before a branch's first token has no position of its own: any valid one will do.
         position_BT = torch.maximum(first_B1 + torch.arange(width, device=device), length_B1)
-        logits_BV = self.adapter.forward(ids_BT, position_BT, _watching(batch.attention.at(position_BT), seen))
+        logits_BV = self.adapter.forward(
+            ids_BT, position_BT, _watching(batch.attention.at(position_BT), seen), batch.states
+        )
         tails.width += width
         return logits_BV
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that step together: what each sees, their own tokens, and the attention over both."""
+    """Rows that step together: what each sees, their own tokens and states, and the attention."""
 
     views: Sequence[View]
     tails: Tails
+    states: States | None
     attention: BatchAttention
 
     def only(self, places: list[int]) -> Batch:
         """The batch with these rows alone."""
         views = [self.views[place] for place in places]
         self.tails.keep(places)
-        return Batch(views, self.tails, self.attention.over(views))
+        if self.states is not None:
+            self.states.keep(places)
+        return Batch(views, self.tails, self.states, self.attention.over(views))
 
 
 @dataclass(frozen=True)
@@ -201,6 +224,12 @@ def _watching(attend: Attend, seen: Seen | None) -> Attend:
         return attend(layer, q_BHTD, k_BGTD, v_BGTD, call)
 
     return watched
+
+
+def _states(views: Sequence[View]) -> States | None:
+    """The states of the views as one batch; None for a model that has none."""
+    snapshots = [view.states for view in views if view.states is not None]
+    return States.stack(snapshots) if snapshots and snapshots[0].tensors else None
 
 
 def _predicted(view: View) -> Tensor:

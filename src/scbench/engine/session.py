@@ -79,14 +79,17 @@ def run_session(
     stop: frozenset[int],
     timeout: float | None,
     phase: Phase,
+    longest: int,
     batch: str = "method",
 ) -> Iterator[Done]:
     """Answer every job's turns; a job that fails costs itself only. Yields each job as it is done.
 
     Jobs with the same prefill share it: their source grows from base to base, and a layout that does not continue it
     starts from their common prefix. With `batch="family"` the answers of all jobs that are known to the end are decoded
-    as one batch, at the cost of holding all their caches.
+    as one batch, at the cost of holding all their caches. `longest` is the longest sequence of the dialogue in any
+    mode, with its answer: some models' positions depend on it, and no cell's may depend on which others run.
     """
+    decoder.adapter.prepare(longest)
     session = _Session(decoder, stop, timeout, phase)
     waiting: list[_Run] = []
     for plan, group in _by_prefill(jobs, decoder.adapter.shape):
@@ -270,9 +273,10 @@ class _Run:
     def rows(self, branches: Sequence[Branch]) -> list[Row]:
         """The branches as rows of a batch.
 
-        Where a form takes over new tokens at points, a question is a span of the branch's own fork.
+        Where a form takes over new tokens at points, or layers keep states, a question is a span of the branch's own
+        fork.
         """
-        if not self.trunk.absorbs:
+        if not self.trunk.absorbs and self.trunk.states is None:
             return [Row(self.trunk.view(b.leaves), b.suffix, b.max_new_tokens) for b in branches]
         return [self._own(branch) for branch in branches]
 
@@ -358,9 +362,10 @@ def _answer(session: _Session, rows: Sequence[Row], deadline: Deadline, before: 
 
 
 def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float) -> KvBytes:
-    own = len(row.suffix) * shape.token_bytes * shape.layers
+    own = len(row.suffix) * shape.token_bytes * shape.layers + row.view.state_bytes
     total = row.view.length + len(row.suffix)
     dense = sum(shape.token_bytes * (total if w is None else min(total, w)) for w in shape.windows)
+    dense += row.view.state_bytes
     return KvBytes(
         dense=dense,
         nominal=round(dense * ratio),
@@ -371,4 +376,4 @@ def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float)
 
 def token_bytes(shape: Shape) -> int:
     """Bytes of one token over the layers on which methods act."""
-    return shape.token_bytes * max(1, sum(window is None for window in shape.windows))
+    return max(1, shape.token_bytes * sum(window is None for window in shape.windows))

@@ -46,6 +46,7 @@ class Source:
             common -= 1
         if common < self.trunk.length:  # the last queries before that place are gone: read them again
             common = max(0, common - self._queries)
+        common = self.trunk.rollback_point(common)
         replanned = self._plan is not None and common < self.trunk.length  # a plan does not start in the middle
         if replanned or not self.trunk.rollback(common):
             self.trunk, common = self._empty(len(base)), 0
@@ -62,7 +63,7 @@ class Source:
 
     def mend(self) -> None:
         """Start anew if a forward pass that broke off has left layers unequal."""
-        if not self.trunk.consistent():
+        if self.trunk.states is not None or not self.trunk.consistent():
             self.trunk = self._empty(0)
 
     def _empty(self, capacity: int) -> Trunk:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from scbench.engine.adapter import Shape
 from scbench.engine.ring import Ring, Seen
+from scbench.engine.states import Snapshot, States
 from scbench.engine.view import View
 from scbench.methods.base import Cache
 from scbench.segments.base import Segment
@@ -20,7 +21,8 @@ class Trunk:
     """Cached KV of `length` tokens: per layer a list of disjoint segments, the last of them open for more.
 
     `ids` are the tokens themselves; `logits[p]` (`[V]`) are the model's logits after the token before position
-    p, kept where a span ended. A fork shares every segment by reference.
+    p, kept where a chunk ended. A fork shares every segment by reference. Layers that keep a state instead have it in
+    `states`, which every forward pass moves on, and a snapshot of it at the end of every span.
     """
 
     def __init__(
@@ -31,6 +33,8 @@ class Trunk:
         self.logits: dict[int, Tensor] = {}
         self.ring = Ring.empty(shape.layers, 0)
         self.computed: dict[int, float] = {}
+        self.states: States | None = States.stack([Snapshot()]) if shape.states else None
+        self._snapshots = {0: Snapshot()}
         self._sealed = sealed
         self._open = opened
         self._marks: dict[int, dict[int, tuple[Segment, ...]]] = {}
@@ -66,7 +70,7 @@ class Trunk:
         """What a branch that leaves at position `length` sees: its segments as marked there, or as they are."""
         marked = self._marks.get(length, {})
         layers = tuple(marked.get(layer) or tuple(self.segments(layer)) for layer in range(self.shape.layers))
-        return View(layers, length, self.logits.get(length))
+        return View(layers, length, self.logits.get(length), self._snapshots.get(length))
 
     def mark(self) -> None:
         """Keep the view of this point, in the layers whose segments will be others later."""
@@ -79,6 +83,17 @@ class Trunk:
         for opened, (k_GTD, v_GTD) in zip(self._open, layers, strict=True):
             opened.append(k_GTD, v_GTD)
         self.advance(ids, logits_V, seen, {})
+
+    def keep_states(self) -> None:
+        """At the end of a span: a snapshot of the states, from which forks and branches go on."""
+        if self.states is not None:
+            self._snapshots[self.length] = self.states.snapshot()
+
+    def rollback_point(self, position: int) -> int:
+        """The last place at or before `position` to which the trunk can go back: states cannot be cropped."""
+        if self.states is None:
+            return position
+        return max(at for at in self._snapshots if at <= position)
 
     def advance(self, ids: Sequence[int], logits_V: Tensor, seen: Seen, computed: Mapping[int, float]) -> None:
         """The same for tokens whose keys and values are there; `computed` are causal entries per layer, if not all."""
@@ -94,6 +109,9 @@ class Trunk:
         fork = Trunk(self.shape, self.ids, sealed, _open_segments(self.shape, self.length, 0))
         fork.logits = dict(self.logits)
         fork.ring, fork.computed = self.ring, self.computed
+        if self.states is not None:
+            fork._snapshots = dict(self._snapshots)
+            fork.states = States.stack([self._snapshots[self.length]])
         return fork
 
     def cache(self, layer: int) -> Cache:
@@ -161,6 +179,9 @@ class Trunk:
         """Drop the tokens at and after `position`; False, and no change, if a window has let go of what is needed."""
         if not all(self._can_roll_back(layer, position) for layer in range(self.shape.layers)):
             return False
+        if self.states is not None and position < self.length:
+            self._snapshots = {at: states for at, states in self._snapshots.items() if at <= position}
+            self.states = States.stack([self._snapshots[position]])
         for opened in self._open:
             opened.truncate(position)
         del self.ids[position:]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from scbench.engine.states import Snapshot
 from scbench.segments.base import Footprint, Segment
 
 
@@ -15,12 +16,18 @@ class View:
     """The first `length` tokens of a trunk: per layer the segments that hold them, and the logits after the last one.
 
     A segment may hold more, which a branch with this view never reads. `logits_V` is None where nothing is predicted
-    from the trunk itself.
+    from the trunk itself; `states` are those of layers that keep a state.
     """
 
     layers: tuple[tuple[Segment, ...], ...]
     length: int
     logits_V: Tensor | None = None
+    states: Snapshot | None = None
+
+    @property
+    def state_bytes(self) -> int:
+        """What its states cost."""
+        return 0 if self.states is None else self.states.bytes
 
     def footprint(self, windows: Sequence[int | None], token_bytes: int) -> list[Footprint]:
         """Per layer, what it costs; `token_bytes` is the size of one dense token in one layer."""

@@ -13,7 +13,7 @@ from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
 from scbench.models.model import LoadedModel
-from scbench.modes import MULTI_REQUEST, build_layout, with_query
+from scbench.modes import MULTI_REQUEST, build_layout, longest_sequence, with_query
 from scbench.prompts.chat import ChatTokenizer
 from scbench.prompts.dialogue import Dialogue, build_dialogue
 from scbench.prompts.reference import OriginalError
@@ -27,8 +27,8 @@ from scbench.tasks.session import Session
 class Work:
     """A session's jobs, one per cell, and what is known of it before the engine starts.
 
-    `cut` is what was dropped to fit the model's window. If the session cannot be
-    asked at all, `failure` says why and there are no jobs.
+    `cut` is what was dropped to fit the model's window, `longest` the tokens of the longest sequence. If the
+    session cannot be asked at all, `failure` says why and there are no jobs.
     """
 
     session: Session
@@ -36,6 +36,7 @@ class Work:
     jobs: tuple[Job, ...] = ()
     stop: frozenset[int] = frozenset()
     cut: Cut = UNCUT
+    longest: int = 0
     failure: Failure | None = None
 
 
@@ -50,7 +51,8 @@ def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel) ->
         jobs = tuple(_job(name, cell, dialogue, limits) for name, cell in cells.items())
     except ScbenchError as error:
         return Work(session, cells, failure=Failure.of(error))
-    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut)
+    longest = longest_sequence(dialogue, limits, some.history)
+    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut, longest)
 
 
 def check_session(session: Session, cell: Cell, tokenizer: ChatTokenizer, window: int) -> None:
