@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import jobs, listing, runs, scoring
+from scbench.cli import conformance, jobs, listing, runs, scoring
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -73,6 +73,16 @@ COMMANDS = {
         listing.run,
         {"kind": {"choices": tuple(listing.GROUPS), "metavar": "KIND", "help": ", ".join(listing.GROUPS)}},
         examples=("scbench list methods", "scbench list experiments"),
+    ),
+    "check-method": Command(
+        "certify a method: try in the engine what every method must satisfy",
+        conformance.run,
+        {
+            "method": {"metavar": "NAME|FILE.py", "help": "a method of conf/, or a Python file that defines one"},
+            **_OVERRIDES,
+        },
+        "options of the method: method.option=value, such that it acts on a base of some 70 tokens",
+        ("scbench check-method snapkv", "scbench check-method my_method.py method.step=3"),
     ),
     "doctor": Command(
         "say what this machine can run, and how to install what is missing",

@@ -1,0 +1,1 @@
+"""The conformance kit: what every method must satisfy in the engine (`scbench check-method`)."""

@@ -1,0 +1,299 @@
+"""The checks. Each tries one property of a method in the engine and says what went wrong, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from scbench.conformance import sequential, stage
+from scbench.engine.adapter import Adapter
+from scbench.engine.answer import Decoder
+from scbench.engine.session import Job, Turn, run_session
+from scbench.kernels.choose import Kernels
+from scbench.methods.base import Base, Cache, Layer, Method, Queries
+from scbench.methods.compose import Composition, compose
+from scbench.methods.generation.a_shape import AShape
+from scbench.methods.generation.dense import Dense
+from scbench.modes import MULTI_REQUEST, MULTI_TURN, Mode, build_layout
+from scbench.prompts.dialogue import Dialogue
+from scbench.segments.base import Segment
+from scbench.segments.dense import DenseSegment
+
+LIMIT = 8
+MODES = (MULTI_TURN, MULTI_REQUEST)
+BUDGET = 24  # tokens, for methods that take a budget
+CONTEXTS = (61, 64, 97)  # one cuts pages, groups and chunks, one fills them, one has several
+Answers = list[tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check: its name and, if it failed, what was seen."""
+
+    name: str
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A method to be tried, set to keep or read few tokens if it takes a budget."""
+
+    method: Method
+
+    @cached_property
+    def tried(self) -> Method:
+        """The method as it is tried."""
+        return self.method.with_tokens(BUDGET) if self.method.uses_budget else self.method
+
+    def run(self) -> Iterator[Result]:
+        """Every check, one after the other. An exception inside a check is its failure."""
+        checks: list[tuple[str, Callable[[], str]]] = [
+            ("acts", self._acts),
+            *(
+                (f"equals the sequential loop: {name}", lambda name=name: self._equals(name))
+                for name in stage.MODELS
+                if name != "hybrid"
+            ),
+            ("equals the sequential loop: points that cut pages, groups and chunks", self._cuts),
+            ("equals the sequential loop: generated history", self._generated),
+            ("equals the sequential loop: context shorter than any window", lambda: self._short(3)),
+            ("equals the sequential loop: context of one token", lambda: self._short(1)),
+            ("reads nothing of the dense cache after it has acted", self._poison),
+            ("lossless() equals dense", self._lossless),
+            ("the same twice", self._twice),
+            ("any subset and order of branches", self._subset),
+            ("a prefix of the turns", self._prefix),
+            ("a batch equals its branches alone", self._single),
+            ("chunk sizes", self._chunks),
+            ("one batch for a family", self._family),
+            ("a hybrid model", self._hybrid),
+            ("composes with a sparse prefill", self._composes),
+            ("keeps what its budget says", self._memory),
+        ]
+        for name, check in checks:
+            try:
+                yield Result(name, check())
+            except Exception as error:
+                yield Result(name, f"{type(error).__name__}: {error}")
+
+    def _acts(self) -> str:
+        base = Base(CONTEXTS[0])
+        if not self.tried.stages or self.tried.idle(base):
+            return f"has nothing to do on a base of {base.tokens} tokens; give it options with which it acts"
+        dense = self._answers("grouped-query", MULTI_TURN, compose([Dense()]))
+        return "" if self._answers("grouped-query", MULTI_TURN) != dense else "its answers are those of the dense cache"
+
+    def _equals(self, name: str) -> str:
+        return _first(self._difference(name, mode, CONTEXTS[0]) for mode in MODES)
+
+    def _cuts(self) -> str:
+        return _first(self._difference("grouped-query", mode, context) for mode in MODES for context in CONTEXTS[1:])
+
+    def _generated(self) -> str:
+        return self._difference("grouped-query", MULTI_TURN, CONTEXTS[0], "generated")
+
+    def _short(self, context: int) -> str:
+        return _first(self._difference("grouped-query", mode, context) for mode in MODES)
+
+    def _poison(self) -> str:
+        poisoned = compose([_Poisoning(self.tried)])
+        return _first(
+            _compare(
+                self._answers("grouped-query", mode, poisoned), self._answers("grouped-query", mode), "poisoned", mode
+            )
+            for mode in MODES
+        )
+
+    def _lossless(self) -> str:
+        whole, dense = compose([self.method.lossless()]), compose([Dense()])
+        return _first(
+            _compare(self._answers(name, mode, whole), self._answers(name, mode, dense), "lossless", f"{name}, {mode}")
+            for name in ("grouped-query", "sliding-window")
+            for mode in MODES
+        )
+
+    def _twice(self) -> str:
+        return _compare(
+            self._answers("grouped-query", MULTI_TURN), self._answers("grouped-query", MULTI_TURN), "again", ""
+        )
+
+    def _subset(self) -> str:
+        def some(job: Job) -> Job:
+            first, *_, last = job.layout.branches
+            return replace(job, layout=replace(job.layout, branches=(last, first)))
+
+        def check(mode: str) -> str:
+            whole = self._answers("grouped-query", mode)
+            return _compare(
+                self._answers("grouped-query", mode, change=some), [whole[-1], whole[0]], "in another order", mode
+            )
+
+        return _first(map(check, MODES))
+
+    def _prefix(self) -> str:
+        talk = stage.dialogue(CONTEXTS[0])
+        short = replace(talk, opening=talk.opening[:2], followup=talk.followup[:2], gold=talk.gold[:2])
+
+        def check(mode: str) -> str:
+            return _compare(
+                self._answers("grouped-query", mode, talk=short),
+                self._answers("grouped-query", mode)[:2],
+                "two turns",
+                mode,
+            )
+
+        return _first(map(check, MODES))
+
+    def _single(self) -> str:
+        def check(mode: str, turn: int) -> str:
+            def one(job: Job) -> Job:
+                return replace(job, layout=replace(job.layout, branches=(job.layout.branches[turn],)))
+
+            alone = self._answers("grouped-query", mode, change=one)
+            return _compare(
+                alone, self._answers("grouped-query", mode)[turn : turn + 1], "alone", f"{mode}, turn {turn}"
+            )
+
+        return _first(check(mode, turn) for mode in MODES for turn in range(3))
+
+    def _chunks(self) -> str:
+        usual = self._answers("grouped-query", MULTI_TURN)
+        return _first(
+            _compare(self._answers("grouped-query", MULTI_TURN, chunk=chunk), usual, f"chunks of {chunk}", "")
+            for chunk in (1, 7, 1024)
+        )
+
+    def _family(self) -> str:
+        talk = stage.dialogue(CONTEXTS[0])
+        jobs = [
+            _job(mode, mode + name, talk, method)
+            for mode in MODES
+            for name, method in (("", compose([self.tried])), ("dense", compose([Dense()])))
+        ]
+        done = _run(_decoder("grouped-query", 16), jobs, talk, "family")
+        return _first(_compare(done[mode], self._answers("grouped-query", mode), "in a family", mode) for mode in MODES)
+
+    def _hybrid(self) -> str:
+        talk = stage.dialogue(CONTEXTS[0])
+        jobs = [_job(mode, mode, talk, compose([self.tried])) for mode in MODES]
+        together = _run(_decoder("hybrid", 16), jobs, talk, "family")
+        return _first(_compare(together[mode], self._answers("hybrid", mode), "in a family", mode) for mode in MODES)
+
+    def _composes(self) -> str:
+        if "generation" in self.tried.stages:
+            return ""
+        both = compose([AShape(5, 17), self.tried])
+        return _first(self._difference("grouped-query", mode, CONTEXTS[0], method=both) for mode in MODES)
+
+    def _memory(self) -> str:
+        if not self.method.uses_budget or "compression" not in self.method.stages:
+            return ""
+        talk = stage.dialogue(CONTEXTS[0], turns=1)
+        job = _job(MULTI_TURN, "budget", talk, compose([self.tried]))
+        (turn,) = _turns(_decoder("grouped-query", 16), [job], talk, "method")["budget"]
+        return "" if max(turn.kept) <= BUDGET else f"keeps {max(turn.kept)} tokens in a layer for a budget of {BUDGET}"
+
+    def _difference(
+        self, name: str, mode: str, context: int, history: str = "gold", method: Composition | None = None
+    ) -> str:
+        method = method or compose([self.tried])
+        talk, plain = stage.dialogue(context), stage.model(name)
+        if mode == MULTI_TURN:
+            expected = sequential.multi_turn(plain, talk, method, LIMIT, history)
+        else:
+            expected = sequential.multi_request(plain, talk, method, LIMIT)
+        answers = self._answers(name, mode, method, talk=talk, history=history)
+        return _compare(answers, expected, "engine", f"{mode}, context of {context}, {history} history")
+
+    def _answers(
+        self,
+        name: str,
+        mode: str,
+        method: Composition | None = None,
+        talk: Dialogue | None = None,
+        history: str = "gold",
+        chunk: int = 16,
+        change: Callable[[Job], Job] = lambda job: job,
+    ) -> Answers:
+        talk = talk or stage.dialogue(CONTEXTS[0])
+        job = change(_job(mode, "one", talk, method or compose([self.tried]), history))
+        return _run(_decoder(name, chunk), [job], talk, "method")["one"]
+
+
+def _decoder(name: str, chunk: int) -> Decoder:
+    model = stage.model(name)
+    return Decoder(Adapter(model), Kernels(model.device, model.dtype), chunk)
+
+
+def _job(mode: str, cell: str, talk: Dialogue, method: Composition, history: str = "gold") -> Job:
+    limits = (LIMIT,) * len(talk.opening)
+    layout = build_layout(Mode(mode), talk, limits, history)
+    later = len(talk.opening) - len(layout.branches)
+    feedback = tuple(zip(talk.followup, limits, strict=True))[-later:] if later else ()
+    return Job(cell, layout, method, None, feedback)
+
+
+def _turns(decoder: Decoder, jobs: list[Job], talk: Dialogue, batch: str) -> dict[str, tuple[Turn, ...]]:
+    longest = len(talk.context) + 40 * len(talk.opening)
+    done = {}
+    with torch.inference_mode():
+        for one in run_session(decoder, jobs, talk.stop, None, lambda *_: None, longest, batch):
+            if one.failure is not None:
+                raise RuntimeError(one.failure.detail)
+            done[one.job.cell] = one.turns
+    return done
+
+
+def _run(decoder: Decoder, jobs: list[Job], talk: Dialogue, batch: str) -> dict[str, Answers]:
+    return {cell: [turn.answer.tokens for turn in turns] for cell, turns in _turns(decoder, jobs, talk, batch).items()}
+
+
+def _compare(seen: Answers, expected: Answers, what: str, where: str) -> str:
+    for number, (one, other) in enumerate(zip(seen, expected, strict=True)):
+        if one != other:
+            return f"{where + ': ' if where else ''}answer {number + 1} {what} is {list(one)}, expected {list(other)}"
+    return ""
+
+
+def _first(failures: Iterator[str]) -> str:
+    """The first failure, or nothing."""
+    return next((failure for failure in failures if failure), "")
+
+
+class _Poisoning(Method):
+    """A method that overwrites the dense cache once it has acted; a loading method gets a copy of its own first."""
+
+    def __init__(self, method: Method) -> None:
+        object.__setattr__(self, "_method", method)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("compress", "load", "_method", "__class__"):
+            return object.__getattribute__(self, name)
+        return getattr(object.__getattribute__(self, "_method"), name)
+
+    def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
+        made: Segment = self._method.compress(_copy(cache), queries, layer, base)
+        _overwrite(cache, made.stop)
+        return made
+
+    def load(self, cache: Cache, layer: Layer, base: Base) -> Segment:
+        made: Segment = self._method.load(_copy(cache), layer, base)
+        _overwrite(cache, made.stop)
+        return made
+
+
+def _copy(cache: Cache) -> Cache:
+    if isinstance(cache, DenseSegment):
+        return cache.since(cache.start)
+    return cache.select(torch.arange(cache.k_GLD.shape[1]).expand(cache.k_GLD.shape[0], -1))
+
+
+def _overwrite(cache: Cache, stop: int) -> None:
+    """What lies behind the made segment stays dense, and is the engine's to take."""
+    gone_GL1 = (cache.position_GL < stop).unsqueeze(-1)
+    cache.k_GLD.masked_fill_(gone_GL1, torch.nan)
+    cache.v_GLD.masked_fill_(gone_GL1, torch.nan)

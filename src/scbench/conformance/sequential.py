@@ -1,0 +1,200 @@
+"""The sequential loop: each turn from the start, one token at a time, over the method's own segments.
+
+It imports nothing of the engine: no trunk, fork, batch, chunk or view. What a method makes it takes as it is (whether
+that is what the paper says is for the method's own tests), so a difference is the engine's doing, or a method's that
+depends on how the engine calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
+
+from scbench.kernels.choose import Kernels
+from scbench.kernels.merge import merge
+from scbench.kernels.spec import Spec, Visible
+from scbench.methods.base import Base, Layer, Method, Prompt, Queries
+from scbench.methods.compose import Composition
+from scbench.prompts.dialogue import Dialogue
+from scbench.segments.base import Segment
+from scbench.segments.dense import DenseSegment
+
+_NAME = "scbench_sequential"
+
+
+@dataclass
+class _Layer:
+    window: int | None
+    scale: float
+    segments: list[Segment] = field(default_factory=list)
+    fresh: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # (k_G1D, v_G1D) behind the segments
+    queries: list[Tensor] = field(default_factory=list)  # q_H1D of every token
+
+    def dense(self, stop: int) -> DenseSegment:
+        """The fresh tokens, which end before position `stop`."""
+        k_GLD, v_GLD = (torch.cat(parts, dim=1) for parts in zip(*self.fresh, strict=True))
+        return DenseSegment(stop - len(self.fresh), k_GLD, v_GLD)
+
+
+class Loop:
+    """One turn's cache."""
+
+    def __init__(self, model: PreTrainedModel, method: Composition, protected: tuple[tuple[int, int], ...]) -> None:
+        AttentionInterface.register(_NAME, _attention)
+        model.set_attn_implementation(_NAME)
+        self._model = model
+        self._method = method
+        self._protected = protected
+        self._layers: dict[int, _Layer] = {}
+        self._kernels = Kernels(torch.device("cpu"), torch.float32, "reference")
+        self._planner: Method | None = None
+        self.tokens = 0
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """The logits after the last token."""
+        for token in ids:
+            logits = self._forward([token])
+        return logits
+
+    def read_base(self, ids: Sequence[int]) -> Tensor:
+        """The same for the base, which a method may plan: then all of it at once."""
+        acting = self._method.acting(Base(len(ids), self._protected))
+        self._planner = acting.at("generation")
+        logits = self.read(ids) if self._planner is None else self._forward(list(ids))
+        self._planner = None
+        return logits
+
+    def act(self) -> None:
+        """The method acts on what was read so far."""
+        base = Base(self.tokens, self._protected)
+        acting = self._method.acting(base)
+        for number, (_, layer) in enumerate(sorted(self._layers.items())):
+            where = Layer(number, len(self._layers))
+            if layer.window is not None:
+                continue
+            for stage in ("compression", "loading"):
+                part = acting.at(stage)
+                if part is None or not part.acts_on(where):
+                    continue
+                cache: Any = layer.dense(self.tokens) if layer.fresh else layer.segments[0]
+                last = torch.cat(layer.queries[-part.queries :], dim=1) if part.queries else None
+                seen = None if last is None else Queries(last, self.tokens, layer.scale)
+                made = (
+                    part.compress(cache, seen, where, base) if stage == "compression" else part.load(cache, where, base)
+                )
+                layer.segments = [made]
+                layer.fresh = layer.fresh[len(layer.fresh) - (self.tokens - made.stop) :]
+
+    def settle(self) -> None:
+        """At a later point: segments that take over new tokens do so."""
+        for layer in self._layers.values():
+            if layer.segments and layer.segments[0].absorbs and layer.fresh:
+                made = layer.segments[0].absorb(layer.dense(self.tokens))
+                layer.segments = [made]
+                layer.fresh = layer.fresh[len(layer.fresh) - (self.tokens - made.stop) :]
+
+    def answer(self, logits: Tensor, limit: int, stop: frozenset[int]) -> tuple[int, ...]:
+        """Greedy tokens."""
+        tokens: list[int] = []
+        while len(tokens) < limit and (token := int(logits.argmax())) not in stop:
+            tokens.append(token)
+            if len(tokens) < limit:
+                logits = self.read([token])
+        return tuple(tokens)
+
+    def attend(
+        self, number: int, q_HTD: Tensor, k_GTD: Tensor, v_GTD: Tensor, scale: float, window: int | None
+    ) -> Tensor:
+        """One layer's attention: `[T, H, D]`."""
+        layer = self._layers.setdefault(number, _Layer(window, scale))
+        layer.queries.append(q_HTD)
+        layer.fresh += [(k_GTD[:, t : t + 1], v_GTD[:, t : t + 1]) for t in range(k_GTD.shape[1])]
+        stop = self.tokens + q_HTD.shape[1]
+        if q_HTD.shape[1] > 1:
+            return self._planned(sorted(self._layers).index(number), layer, q_HTD, stop)
+        heads, _, dim = q_HTD.shape
+        low = torch.tensor(0 if window is None else max(0, stop - window))
+        group = heads // k_GTD.shape[0]
+        visible = Visible.of(low.expand(group), torch.tensor(stop).expand(group), group, 1)
+        spec, q_GND = Spec(scale, window), q_HTD.reshape(k_GTD.shape[0], group, dim)
+        parts = [*layer.segments, layer.dense(stop)]
+        return merge([part.attend(q_GND, visible, spec, self._kernels) for part in parts]).out_GND.reshape(
+            1, heads, dim
+        )
+
+    def _planned(self, number: int, layer: _Layer, q_HTD: Tensor, stop: int) -> Tensor:
+        """All of the base at once, under the plan's own mask."""
+        dense = layer.dense(stop)
+        heads, tokens, dim = q_HTD.shape
+        row = torch.arange(tokens)
+        mask_HTL = (row[:, None] >= row).expand(heads, -1, -1)
+        if layer.window is not None:
+            mask_HTL = mask_HTL & (row[:, None] - row < layer.window)
+        elif self._planner is not None:
+            where = Layer(number, self._model.config.get_text_config().num_hidden_layers)
+            plan = self._planner.prefill(Prompt(q_HTD, dense.k_GLD, 0, tokens, layer.scale), where)
+            mask_HTL = mask_HTL if plan is None else plan.mask(0, tokens, tokens, q_HTD.device).expand(heads, -1, -1)
+        kv_heads = dense.k_GLD.shape[0]
+        q_GND, mask_GNL = q_HTD.reshape(kv_heads, -1, dim), mask_HTL.reshape(kv_heads, -1, tokens)
+        part = self._kernels.masked(q_GND, dense.k_GLD, dense.v_GLD, mask_GNL, layer.scale)
+        return part.out_GND.reshape(heads, tokens, dim).transpose(0, 1)
+
+    def _forward(self, ids: list[int]) -> Tensor:
+        place = torch.arange(self.tokens, self.tokens + len(ids))[None]
+        with torch.inference_mode():
+            output = self._model(input_ids=torch.tensor([ids]), position_ids=place, use_cache=False, loop=self)
+        self.tokens += len(ids)
+        logits: Tensor = output.logits[0, -1]
+        return logits
+
+
+def _attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    scaling: float = 1.0,
+    sliding_window: int | None = None,
+    loop: Loop | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    if loop is None:
+        raise RuntimeError("a model under attention 'scbench_sequential' was called outside its loop")
+    out_THD = loop.attend(module.layer_idx, query[0], key[0], value[0], scaling, sliding_window)
+    return out_THD.unsqueeze(0), None
+
+
+def multi_turn(
+    model: PreTrainedModel, dialogue: Dialogue, method: Composition, limit: int, history: str
+) -> list[tuple[int, ...]]:
+    """Every turn's answer, each from the start."""
+    answers: list[tuple[int, ...]] = []
+    for turn in range(len(dialogue.opening)):
+        said = dialogue.gold if history == "gold" else answers
+        loop = Loop(model, method, dialogue.protected)
+        logits = loop.read_base([*dialogue.context, *dialogue.opening[0]])
+        loop.act()
+        for past in range(turn):
+            logits = loop.read([*said[past], *dialogue.followup[past + 1]])
+            loop.settle()
+        answers.append(loop.answer(logits, limit, dialogue.stop))
+    return answers
+
+
+def multi_request(model: PreTrainedModel, dialogue: Dialogue, method: Composition, limit: int) -> list[tuple[int, ...]]:
+    """Every question's answer, each from the start."""
+    answers = []
+    for question in dialogue.opening:
+        loop = Loop(model, method, dialogue.protected)
+        loop.read_base(dialogue.context)
+        loop.act()
+        logits = loop.read(question)
+        loop.settle()
+        answers.append(loop.answer(logits, limit, dialogue.stop))
+    return answers

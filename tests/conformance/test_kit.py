@@ -1,0 +1,79 @@
+"""The conformance kit certifies the built-in methods and a user's, and catches what breaks a rule."""
+
+import re
+from pathlib import Path
+
+import broken
+import pytest
+
+from scbench.cli import main
+from scbench.conformance.checks import Kit
+from scbench.methods.compression.kivi import Kivi
+from scbench.methods.compression.snapkv import SnapKV
+from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.generation.a_shape import AShape
+from scbench.methods.generation.dense import Dense
+from scbench.methods.generation.minference import MInference
+from scbench.methods.loading.quest import Quest
+
+METHODS = [
+    StreamingLLM(),
+    SnapKV(),
+    SnapKV(window=5, group="each"),
+    Kivi(2, 8, 8),
+    Kivi(4, 16, 0),
+    Quest(page=4, dense_layers=0),
+    Quest(page=5, dense_layers=1, group="each"),
+    AShape(),
+    MInference(9, 7, 6, 2, 3, 4),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_built_in_methods_pass(method):
+    assert [(r.name, r.failure) for r in Kit(method).run() if r.failure] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "check"),
+    [
+        (broken.KeepsTheDenseCache(), "reads nothing of the dense cache"),
+        (broken.LosesWhenLossless(), "lossless"),
+        (broken.KeepsTooMuch(), "keeps what its budget says"),
+        (broken.Remembers(), "the same twice"),
+        (Dense(), "acts"),
+    ],
+)
+def test_a_broken_rule_is_caught(method, check):
+    assert any(check in result.name for result in Kit(method).run() if result.failure)
+
+
+def test_the_example_of_the_docs_is_certified(tmp_path, capsys):
+    text = (Path(__file__).parents[2] / "docs/add-a-method.md").read_text()
+    file = tmp_path / "every_other.py"
+    file.write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1])
+    assert len(file.read_text().splitlines()) < 40
+    assert main(["check-method", str(file), "method.step=3"]) == 0
+    assert re.search(r"checks \d+, failed 0", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.py"], "nowhere.py: no such file"),
+        (["snapkw"], "did you mean 'snapkv'"),
+        (["snapkv", "method.tokens=8,9"], "one method with one value"),
+    ],
+)
+def test_mistakes_are_answered_in_a_line(arguments, words, capsys):
+    assert main(["check-method", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_without_a_method_is_refused(tmp_path, capsys):
+    file = tmp_path / "empty.py"
+    file.write_text("x = 1\n")
+    assert main(["check-method", str(file)]) == 2
+    assert "defines 0 methods" in capsys.readouterr().err
