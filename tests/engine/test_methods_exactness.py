@@ -3,6 +3,10 @@
 import pytest
 
 from oracles import engine, naive_methods, sequential, tiny
+from scbench.engine.adapter import Adapter
+from scbench.engine.answer import Decoder
+from scbench.kernels.choose import Kernels
+from scbench.kernels.cpp import dequant_decode
 from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
@@ -60,6 +64,19 @@ def both(model, name, mode, history="gold", query="auto", compress="once", dialo
 def test_equals_the_naive_loop(model, name, mode):
     answers, expected = both(model, name, mode)
     assert answers == expected
+
+
+@pytest.mark.parametrize("name", ["kivi", "kivi4"])
+def test_the_compiled_kernel_equals_the_naive_loop(name, tmp_path):
+    method, oracle = METHODS[name]
+    model, dialogue = tiny.model("llama", "eager"), tiny.dialogue()
+    kernels = Kernels(model.device, model.dtype, "auto", tmp_path)
+    expected = sequential.multi_turn(tiny.model("llama", "sequential"), dialogue, oracle, LIMIT)
+    decoder = Decoder(Adapter(model), kernels, 16)
+    assert engine.answers(decoder, dialogue, "multi_turn", LIMIT, method) == expected
+    if not dequant_decode.available(tmp_path):
+        pytest.skip("no compiler here: the torch kernel was used")
+    assert dequant_decode.NAME in kernels.used
 
 
 @EVERY

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from scbench.errors import ScbenchError
-from scbench.kernels import blockwise, reference, sparse_prefill, torch_cpu
+from scbench.kernels import blockwise, quantised, reference, sparse_prefill, torch_cpu
+from scbench.kernels.cpp import dequant_decode
 from scbench.kernels.packing import PackedKeys, PackedValues, unpack_keys, unpack_values
 from scbench.kernels.plans import Plan
 from scbench.kernels.spec import Partial
 
 STOREYS = ("auto", "reference")
+FEW = 64  # rows, up to which the fused kernel is faster than making whole blocks float
 
 
 class Kernels:
     """The kernels of one run. `used` holds the names of those that were really called.
 
-    `storey="auto"` takes the fastest eligible kernel; `storey="reference"` the plain one everywhere. What calls them
+    `storey="auto"` takes the fastest eligible kernel; `storey="reference"` the plain one everywhere. `built` is the
+    folder of compiled kernels (made there if a compiler is found); without one there are none. What calls them
     gives a scale only: whoever knows that a layer caps its scores hands down the kernels `under` that cap.
     """
 
-    def __init__(self, device: torch.device, dtype: torch.dtype, storey: str = "auto") -> None:
+    def __init__(
+        self, device: torch.device, dtype: torch.dtype, storey: str = "auto", built: Path | None = None
+    ) -> None:
         if storey not in STOREYS:
             raise ScbenchError(f"engine.kernels={storey}: expected one of {', '.join(STOREYS)}")
         plain = storey == "reference"
-        self._kind = (device, dtype, storey)
+        self._kind = (device, dtype, storey, built)
+        usable = built is not None and storey == "auto" and device.type == "cpu" and dequant_decode.available(built)
+        self._cpp = built if usable else None
         self._plain: Callable[..., Partial] = reference.attend if plain else blockwise.attend
         self._plain_name = reference.NAME if plain else blockwise.NAME
         self._flash = storey == "auto" and torch_cpu.eligible(device, dtype)
@@ -38,7 +46,7 @@ class Kernels:
     def under(self, softcap: float | None) -> Kernels:
         """The kernels that cap scores at `softcap` (None: not at all); they share `used`."""
         if softcap not in self._siblings:
-            device, dtype, _ = self._kind
+            device, dtype, *_ = self._kind
             sibling = Kernels(*self._kind)
             sibling._softcap, sibling._siblings, sibling.used = softcap, self._siblings, self.used
             sibling._flash = self._siblings[None]._flash and torch_cpu.eligible(device, dtype, softcap)
@@ -59,7 +67,16 @@ class Kernels:
     def quantised(
         self, q_GND: Tensor, keys: PackedKeys, values: PackedValues | None, v_GkD: Tensor | None, scale: float
     ) -> Partial:
-        """Every row sees every rounded key; the values are rounded, or the last ones still exact (`v_GkD`)."""
+        """Every row sees every rounded key; the values are rounded, or the last ones still exact (`v_GkD`).
+
+        Fused where there is something rounded on both sides and no cap; otherwise made float again first.
+        """
+        if values is not None and self._flash:
+            if self._cpp is not None and q_GND.shape[1] <= FEW and dequant_decode.eligible(q_GND, keys, values):
+                self.used.add(dequant_decode.NAME)
+                return dequant_decode.attend(q_GND, keys, values, v_GkD, scale, self._cpp)
+            self.used.add(quantised.NAME)
+            return quantised.attend(q_GND, keys, values, v_GkD, scale)
         k_GLD = unpack_keys(keys, q_GND.dtype)
         rounded = [] if values is None else [unpack_values(values, q_GND.dtype)]
         return self.full(q_GND, k_GLD, torch.cat([*rounded, *([] if v_GkD is None else [v_GkD])], dim=1), scale)

@@ -19,6 +19,7 @@ from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
 from scbench.kernels.choose import Kernels
+from scbench.models.embedded import cache_folder
 from scbench.models.model import LoadedModel, load, load_tokenizer, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
@@ -137,7 +138,7 @@ def _loaded(cell: Cell, engine: EngineConfig) -> tuple[LoadedModel, Decoder]:
         adapter = Adapter(loaded.model)
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
-    kernels = Kernels(loaded.model.device, loaded.model.dtype, engine.kernels)
+    kernels = Kernels(loaded.model.device, loaded.model.dtype, engine.kernels, cache_folder() / "kernels")
     return loaded, Decoder(adapter, kernels, engine.chunk)
 
 
