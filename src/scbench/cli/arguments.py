@@ -79,10 +79,14 @@ COMMANDS = {
         conformance.run,
         {
             "method": {"metavar": "NAME|FILE.py", "help": "a method of conf/, or a Python file that defines one"},
-            **_OVERRIDES,
+            "options": {"nargs": "*", "metavar": "method.OPTION=VALUE", "help": "such that it acts on some 70 tokens"},
         },
-        "options of the method: method.option=value, such that it acts on a base of some 70 tokens",
-        ("scbench check-method snapkv", "scbench check-method my_method.py method.step=3"),
+        "a method that takes the budget is tried with one of 24 tokens; others need options with which they act",
+        (
+            "scbench check-method snapkv",
+            "scbench check-method kivi method.group=8 method.residual=8",
+            "scbench check-method my_method.py method.step=3",
+        ),
     ),
     "doctor": Command(
         "say what this machine can run, and how to install what is missing",

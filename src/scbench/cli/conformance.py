@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     from scbench.conformance.checks import Kit
 
     logging.set_verbosity_error()  # the hybrid's slow path is meant here
-    method = _of_file(arguments.method, arguments.overrides) if arguments.method.endswith(".py") else _named(arguments)
+    method = _of_file(arguments.method, arguments.options) if arguments.method.endswith(".py") else _named(arguments)
     print(f"{method}")
     failed = total = 0
     for result in Kit(method).run():
@@ -37,7 +37,7 @@ def _named(arguments: argparse.Namespace) -> Any:
     from scbench.config.compose import compose
     from scbench.config.files import find_conf
 
-    cells = compose([f"method={arguments.method}", *arguments.overrides], find_conf()).cells
+    cells = compose([f"method={arguments.method}", *arguments.options], find_conf()).cells
     if len(cells) > 1 or len(cells[0].methods) > 1:
         raise ScbenchError("check-method takes one method with one value for each of its options")
     return cells[0].methods[0].build()
