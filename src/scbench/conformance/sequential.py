@@ -112,7 +112,7 @@ class Loop:
     ) -> Tensor:
         """One layer's attention: `[T, H, D]`."""
         layer = self._layers.setdefault(number, _Layer(window, scale))
-        layer.queries.append(q_HTD)
+        layer.queries += torch.split(q_HTD, 1, dim=1)
         layer.fresh += [(k_GTD[:, t : t + 1], v_GTD[:, t : t + 1]) for t in range(k_GTD.shape[1])]
         stop = self.tokens + q_HTD.shape[1]
         if q_HTD.shape[1] > 1:

@@ -119,6 +119,11 @@ class Method:
         """How many of the last queries its hooks want to see."""
         return 0
 
+    @property
+    def per_query_head(self) -> bool:
+        """Whether the budget is each query head's own, so that a KV head may keep the union of several."""
+        return False
+
     def rewrite(self, context: str) -> str:
         """Generation: the context's text before it is tokenised and fitted."""
         raise TypeError(f"{type(self).__name__} does not rewrite the context")

@@ -59,7 +59,7 @@ class QuantisedSegment(Segment):
         rule, at = self.rounding, self.stop
         full = (fresh.stop - at) // rule.group * rule.group
         skip = at - fresh.start
-        k_GnD, v_GnD = (part[:, skip : skip + full] for part in (fresh.k_GLD, fresh.v_GLD))
+        k_GnD, v_GnD = (part[:, skip : skip + full].clone() for part in (fresh.k_GLD, fresh.v_GLD))
         exact_from = max(self.start, (fresh.stop - rule.residual - self.start) // rule.group * rule.group + self.start)
         blocks: list[Block] = []
         place = self.start

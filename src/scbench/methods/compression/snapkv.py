@@ -57,6 +57,11 @@ class SnapKV(Method):
         """The window."""
         return self.window
 
+    @property
+    def per_query_head(self) -> bool:
+        """With `each`."""
+        return self.group == "each"
+
     def with_tokens(self, tokens: int) -> Self:
         """So many tokens; the window shrinks where it would be more than half of them."""
         return replace(self, tokens=tokens, window=max(1, min(self.window, tokens // 2)))
