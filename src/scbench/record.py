@@ -48,6 +48,19 @@ class KvBytes:
 
 
 @dataclass(frozen=True)
+class Fidelity:
+    """How the cache of a turn predicts the gold answer's first `tokens` tokens, given the ones before each.
+
+    `log_likelihood` is their sum in nats; `kl_to_dense` the mean over them of KL(dense ‖ this cache), in nats, None
+    where no dense prediction was there.
+    """
+
+    tokens: int
+    log_likelihood: float
+    kl_to_dense: float | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """One line of `results/cells/<fingerprint>/<shard>.jsonl`.
 
@@ -56,8 +69,9 @@ class Record:
     (`context`, `context+q1`, or empty). `answer_cut` says that the gold answer stood in what was cut to fit the
     window, out of reach of every method. `kept` is the number of tokens
     kept per layer when the answer starts, `density` per layer the share of the causal entries that a sparse prefill
-    computed (empty for a dense one). Token ids are
-    present only with `run.save_ids=true`.
+    computed (empty for a dense one). `peak_bytes` are the highest memory use during `prefill` and `decode`: allocated
+    on a GPU, resident in the process on a CPU, weights included. The ids of prompts are present only with
+    `run.save_ids=true`.
     """
 
     cell: str
@@ -84,6 +98,8 @@ class Record:
     kv_bytes: KvBytes | None = None
     times: Mapping[str, StageTime] = field(default_factory=dict)
     kernels: tuple[str, ...] = ()
+    peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    fidelity: Fidelity | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     prompt_ids: tuple[int, ...] | None = None
     output_ids: tuple[int, ...] | None = None
@@ -103,6 +119,8 @@ class Record:
         values["outcome"] = Outcome(values["outcome"])
         if values.get("kv_bytes") is not None:
             values["kv_bytes"] = KvBytes(**values["kv_bytes"])
+        if values.get("fidelity") is not None:
+            values["fidelity"] = Fidelity(**values["fidelity"])
         values["times"] = {name: StageTime(**value) for name, value in values.get("times", {}).items()}
         for key in ("options", "documents", "kept", "density", "kernels", "prompt_ids", "output_ids"):
             if values.get(key) is not None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import engine, tiny
-from scbench.engine.session import Job
+from scbench.engine.config import EngineConfig
+from scbench.engine.job import Job
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
 from scbench.methods.compression.streaming_llm import StreamingLLM
@@ -142,7 +143,7 @@ def test_a_failing_method_costs_itself_only(decoder, method, outcome, words):
     ]
     from scbench.engine.session import run_session
 
-    done = {d.job.cell: d for d in run_session(decoder, jobs, DIALOGUE.stop, None, lambda *_: None, 200)}
+    done = {d.job.cell: d for d in run_session(decoder, jobs, DIALOGUE.stop, EngineConfig(), lambda *_: None, 200)}
     assert done["failing"].failure.outcome is outcome
     assert words in done["failing"].failure.detail
     alone = engine.answers(decoder, DIALOGUE, "multi_turn", LIMIT, StreamingLLM(5, 24))
@@ -153,7 +154,8 @@ def test_a_failing_method_costs_itself_only(decoder, method, outcome, words):
 def test_a_deadline_ends_a_job_with_a_timeout(decoder):
     from scbench.engine.session import run_session
 
-    (done,) = run_session(decoder, [engine.job(DIALOGUE, "multi_turn", LIMIT)], DIALOGUE.stop, 0.0, lambda *_: None, 99)
+    jobs, hurried = [engine.job(DIALOGUE, "multi_turn", LIMIT)], EngineConfig(timeout=0.0)
+    (done,) = run_session(decoder, jobs, DIALOGUE.stop, hurried, lambda *_: None, 99)
     assert done.failure.outcome is Outcome.TIMEOUT
 
 

@@ -4,7 +4,9 @@ import torch
 
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
-from scbench.engine.session import Job, run_session
+from scbench.engine.config import EngineConfig
+from scbench.engine.job import Job
+from scbench.engine.session import run_session
 from scbench.kernels.choose import Kernels
 from scbench.methods.compose import compose
 from scbench.methods.generation.dense import Dense
@@ -15,7 +17,18 @@ def decoder(model, chunk=16, storey="auto"):
     return Decoder(Adapter(model), Kernels(model.device, model.dtype, storey), chunk)
 
 
-def job(dialogue, mode, limit, method=None, budget=None, history="gold", query="auto", name=None, compress="once"):
+def job(
+    dialogue,
+    mode,
+    limit,
+    method=None,
+    budget=None,
+    history="gold",
+    query="auto",
+    name=None,
+    compress="once",
+    measured=False,
+):
     limits = (limit,) * len(dialogue.opening)
     layout = build_layout(Mode(mode), dialogue, limits, history)
     if query != "auto":
@@ -23,15 +36,16 @@ def job(dialogue, mode, limit, method=None, budget=None, history="gold", query="
     feedback = ()
     if history == "generated" and mode == "multi_turn":
         feedback = tuple(zip(dialogue.followup[1:], limits[1:], strict=True))
+    gold = dialogue.gold if measured else ()
     method = compose(method if isinstance(method, tuple) else (method or Dense(),))
-    return Job(name or f"{mode}-{history}", layout, method, budget, feedback, compress, query == "each")
+    return Job(name or f"{mode}-{history}", layout, method, budget, feedback, compress, query == "each", gold)
 
 
 def run(engine, jobs, stop, batch="method"):
     """Every job's turns by cell name; a failed job raises."""
     done = {}
     with torch.inference_mode():
-        for result in run_session(engine, jobs, stop, None, lambda *_: None, longest(jobs), batch):
+        for result in run_session(engine, jobs, stop, EngineConfig(batch=batch), lambda *_: None, longest(jobs)):
             assert result.failure is None, result.failure and result.failure.trace
             done[result.job.cell] = result.turns
     assert len(done) == len(jobs)

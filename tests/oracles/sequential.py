@@ -119,7 +119,15 @@ def greedy(model, cache, logits, limit, stop):
     return answer
 
 
-def multi_turn(model, dialogue, method, limit, history="gold", query="aware", compress="once"):
+def along(model, cache, logits, tokens):
+    """The logits that predict each of these tokens, given the ones before."""
+    found = [logits]
+    for token in tokens[:-1]:
+        found.append(feed(model, cache, [token]))
+    return torch.stack(found)
+
+
+def multi_turn(model, dialogue, method, limit, history="gold", query="aware", compress="once", gold=False):
     answers = []
     for turn in range(len(dialogue.opening)):
         cache = Lists(method)
@@ -140,13 +148,16 @@ def multi_turn(model, dialogue, method, limit, history="gold", query="aware", co
             for span in later:
                 logits = feed(model, cache, span)
                 again(cache, compress)
-        answers.append(greedy(model, cache, logits, limit, dialogue.stop))
+        if gold:
+            answers.append(along(model, cache, logits, dialogue.gold[turn]))
+        else:
+            answers.append(greedy(model, cache, logits, limit, dialogue.stop))
     return answers
 
 
-def multi_request(model, dialogue, method, limit, query="free"):
+def multi_request(model, dialogue, method, limit, query="free", gold=False):
     answers = []
-    for question in dialogue.opening:
+    for turn, question in enumerate(dialogue.opening):
         cache = Lists(method)
         if query == "each":
             logits = read_base(model, cache, [*dialogue.context, *question])
@@ -161,5 +172,8 @@ def multi_request(model, dialogue, method, limit, query="free"):
             act(cache, looked)
             logits = feed(model, cache, question)
             again(cache, "once")
-        answers.append(greedy(model, cache, logits, limit, dialogue.stop))
+        if gold:
+            answers.append(along(model, cache, logits, dialogue.gold[turn]))
+        else:
+            answers.append(greedy(model, cache, logits, limit, dialogue.stop))
     return answers

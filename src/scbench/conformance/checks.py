@@ -12,7 +12,9 @@ import torch
 from scbench.conformance import sequential, stage
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
-from scbench.engine.session import Job, Turn, run_session
+from scbench.engine.config import EngineConfig
+from scbench.engine.job import Job, Turn
+from scbench.engine.session import run_session
 from scbench.kernels.choose import Kernels
 from scbench.methods.base import Base, Cache, Layer, Method, Queries
 from scbench.methods.compose import Composition, compose
@@ -242,7 +244,7 @@ def _turns(decoder: Decoder, jobs: list[Job], talk: Dialogue, batch: str) -> dic
     longest = len(talk.context) + 40 * len(talk.opening)
     done = {}
     with torch.inference_mode():
-        for one in run_session(decoder, jobs, talk.stop, None, lambda *_: None, longest, batch):
+        for one in run_session(decoder, jobs, talk.stop, EngineConfig(batch=batch), lambda *_: None, longest):
             if one.failure is not None:
                 raise RuntimeError(one.failure.detail)
             done[one.job.cell] = one.turns

@@ -59,6 +59,11 @@ class Adapter:
         self._refuse_by_config()
         self.shape = self._probe()
 
+    @property
+    def vocabulary(self) -> int:
+        """How many different tokens it predicts."""
+        return int(self._model.config.get_text_config().vocab_size)
+
     def prepare(self, longest: int) -> None:
         """Say before the first chunk of a session how long its longest sequence will be, with its answer.
 
@@ -73,9 +78,14 @@ class Adapter:
         A model with `shape.states` needs the states of the same branches, and moves them on; then no row may be
         padded, and if `shape.single`, only the first tokens of all may come several at once.
         """
+        return self.predict(ids_BT, position_BT, attend, states, 1)[:, -1]
+
+    def predict(self, ids_BT: Tensor, position_BT: Tensor, attend: Attend, states: States | None, last: int) -> Tensor:
+        """The same with the logits of the `last` tokens: `[B, last, V]`."""
         if self.shape.states:
             self._check(ids_BT, states)
-        return self._logits(ids_BT, position_BT, _Step(attend, self.shape), states if self.shape.states else None)
+        step = _Step(attend, self.shape)
+        return self._logits(ids_BT, position_BT, step, states if self.shape.states else None, last)
 
     def _check(self, ids_BT: Tensor, states: States | None) -> None:
         if states is None:
@@ -86,13 +96,20 @@ class Adapter:
             raise ValueError(f"model {self._name} forgets its states unless tokens come one at a time")
 
     def _logits(
-        self, ids_BT: Tensor, position_BT: Tensor, step: Callable[..., Tensor], states: States | None
+        self,
+        ids_BT: Tensor,
+        position_BT: Tensor,
+        step: Callable[..., Tensor],
+        states: States | None,
+        last: int = 1,
     ) -> Tensor:
         named = {_STEP: step} if states is None else {_STEP: step, self._cache: states}
         with torch.inference_mode():
-            output = self._model(input_ids=ids_BT, position_ids=position_BT, use_cache=False, logits_to_keep=1, **named)
-        logits: Tensor = output.logits[:, -1]
-        return logits
+            output = self._model(
+                input_ids=ids_BT, position_ids=position_BT, use_cache=False, logits_to_keep=last, **named
+            )
+        logits_BTV: Tensor = output.logits[:, -last:]
+        return logits_BTV
 
     def _refuse_by_config(self) -> None:
         config = self._model.config.get_text_config()

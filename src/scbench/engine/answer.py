@@ -20,6 +20,8 @@ from scbench.engine.view import Row, View
 from scbench.kernels.choose import Kernels
 from scbench.methods.base import PROMPT, Method
 
+PREDICTED = 1 << 26  # numbers of predictions held at once
+
 
 class Deadline:
     """A point in time after which the work gives up with TimeoutError; without seconds there is none."""
@@ -149,6 +151,43 @@ class Decoder:
             logits_BV = self._step(batch, [tokens[row][-1:] for row in alive])
         return [answers[row] for row in range(len(rows))]
 
+    def predict(self, rows: Sequence[Row], gold: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Per row the logits `[T, V]` (float32) that predict its T gold tokens, each after the ones before it.
+
+        Nothing of the rows changes. Few rows go together where a vocabulary is large.
+        """
+        found: list[Tensor] = []
+        together = self._together(max(map(len, gold), default=1))
+        for at in range(0, len(rows), together):
+            found += self._predict(rows[at : at + together], gold[at : at + together])
+        return found
+
+    def _together(self, tokens: int) -> int:
+        """How many rows' predictions are held at once; models with states cannot pad rows."""
+        return 1 if self.adapter.shape.states else max(1, PREDICTED // (max(1, tokens) * self.adapter.vocabulary))
+
+    def _predict(self, rows: Sequence[Row], gold: Sequence[Sequence[int]]) -> list[Tensor]:
+        first = [None if row.suffix else _predicted(row.view).float()[None] for row in rows]
+        fed = [(*row.suffix, *ids[:-1]) for row, ids in zip(rows, gold, strict=True)]
+        asking = [number for number, ids in enumerate(fed) if ids]
+        read: dict[int, Tensor] = {}
+        if asking:
+            views, ids = [rows[number].view for number in asking], [fed[number] for number in asking]
+            width, last = max(map(len, ids)), max(len(gold[number]) for number in asking)
+            tails = Tails(self.adapter.shape.layers, [width - len(tokens) for tokens in ids], width)
+            batch, parts = self._batch(views, tails, _states(views)), list[Tensor]()
+            step = 1 if self.adapter.shape.single else width
+            for at in range(0, width, step):
+                new = [tokens[at : at + step] for tokens in ids] if step < width else ids
+                parts.append(self._predicting(batch, new, min(last, step)))
+            read = dict(zip(asking, torch.cat(parts, dim=1).float(), strict=True))
+        found = []
+        for number, answer in enumerate(gold):
+            own = len(answer) - (0 if first[number] is None else 1)  # predicted by what was read
+            parts = [part for part in (first[number], read[number][-own:] if own else None) if part is not None]
+            found.append(torch.cat(parts)[: len(answer)])
+        return found
+
     def _step_length(self, trunk: Trunk, tokens: int) -> int:
         """How many tokens go through the model at once: a chunk; but some models remember only their first pass."""
         if not trunk.shape.single:
@@ -167,7 +206,11 @@ class Decoder:
         return Batch(views, tails, states, BatchAttention(views, tails, self.adapter.shape.windows, self.kernels))
 
     def _step(self, batch: Batch, new: Sequence[Sequence[int]], seen: Seen | None = None) -> Tensor:
-        """The next tokens of each row, left-padded to one width; logits after the last one: `[B, V]`.
+        """The next tokens of each row; logits after the last one: `[B, V]`."""
+        return self._predicting(batch, new, 1, seen)[:, -1]
+
+    def _predicting(self, batch: Batch, new: Sequence[Sequence[int]], last: int, seen: Seen | None = None) -> Tensor:
+        """The next tokens of each row, left-padded to one width; logits after the `last` ones: `[B, last, V]`.
 
         The queries of the first row are put into `seen`, if given.
         """
@@ -180,11 +223,11 @@ class Decoder:
         first_B1 = length_B1 + column - torch.tensor(tails.pad, device=device)[:, None]
         # Padding before a branch's first token has no position of its own: any valid one will do.
         position_BT = torch.maximum(first_B1 + torch.arange(width, device=device), length_B1)
-        logits_BV = self.adapter.forward(
-            ids_BT, position_BT, _watching(batch.attention.at(position_BT), seen), batch.states
+        logits_BKV = self.adapter.predict(
+            ids_BT, position_BT, _watching(batch.attention.at(position_BT), seen), batch.states, last
         )
         tails.width += width
-        return logits_BV
+        return logits_BKV
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,19 @@ from scbench.errors import ScbenchError
 
 DEVICES = ("auto", "cpu", "cuda")
 STOREYS = ("auto", "reference")
-BATCHES = ("method", "family")
+METHOD, FAMILY = "method", "family"
+BATCHES = (METHOD, FAMILY)
+NONE, GOLD, AUTO, KL = "none", "gold", "auto", "kl"
+FIDELITIES = (NONE, GOLD, AUTO, KL)
 
 
 @dataclass(frozen=True)
 class EngineConfig:
     """`device` to run on; `chunk` tokens per prefill step; `kernels` storey; `timeout` seconds per session and cell;
     `batch`: each `method` decodes its branches alone, so that its times are its own, or the branches of the whole
-    `family` share one batch, which is several times faster and holds all their caches.
+    `family` share one batch, which is several times faster and holds all their caches. `fidelity`: per turn the
+    log-likelihood of the gold answer (`gold`), and its divergence from the dense cache where the family has a dense
+    prefill anyway (`auto`) or everywhere (`kl`), or nothing (`none`).
 
     `NOT_HASHED` are the options that cannot change what is computed, only when and how fast.
     """
@@ -27,13 +32,15 @@ class EngineConfig:
     chunk: int = 1024
     kernels: str = "auto"
     timeout: float | None = None
-    batch: str = "method"
+    batch: str = METHOD
+    fidelity: str = AUTO
 
     def __post_init__(self) -> None:
         known = (
             ("device", self.device, DEVICES),
             ("kernels", self.kernels, STOREYS),
             ("batch", self.batch, BATCHES),
+            ("fidelity", self.fidelity, FIDELITIES),
         )
         for name, value, allowed in known:
             if value not in allowed:

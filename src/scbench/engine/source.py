@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 
 from scbench.engine.answer import Deadline, Decoder
+from scbench.engine.memory import PeakMemory
 from scbench.engine.trunk import Trunk
 from scbench.methods.base import Method
 from scbench.modes import Layout
@@ -26,11 +27,12 @@ class Plan:
 class Source:
     """The prefill that a group of jobs shares, dense or as a method plans it. Methods only read it.
 
-    `seconds` is what it has taken so far.
+    `seconds` is what it has taken so far, `peak` the highest memory use of that, if the system tells.
     """
 
     def __init__(self, decoder: Decoder, plan: Plan | None, queries: int, capacity: int) -> None:
         self.seconds = 0.0
+        self.peak: int | None = None
         self._decoder = decoder
         self._plan = plan
         self._queries = queries
@@ -38,7 +40,7 @@ class Source:
 
     def reach(self, layout: Layout, deadline: Deadline, report: Callable[[int, int], None]) -> None:
         """Grow, or go back, to exactly this layout's base."""
-        began = time.perf_counter()
+        began, memory = time.perf_counter(), PeakMemory(self.trunk.shape.device)
         base = layout.trunk[: layout.base]
         common = _common_prefix(self.trunk.ids, base)
         needs_logits = any(branch.leaves == layout.base and not branch.suffix for branch in layout.branches)
@@ -60,6 +62,13 @@ class Source:
             self._decoder.prefill(self.trunk, base[common:], self._plan.method, len(base), deadline, report)
         synchronise(self.trunk.shape.device)
         self.seconds += time.perf_counter() - began
+        peak = memory.bytes()
+        self.peak = peak if peak is None else max(peak, self.peak or 0)
+
+    @property
+    def planned(self) -> bool:
+        """Whether a method plans this prefill; otherwise it is dense."""
+        return self._plan is not None
 
     def mend(self) -> None:
         """Start anew if a forward pass that broke off has left layers unequal."""

@@ -25,6 +25,11 @@ class Composition:
         return any(part.uses_budget for part in self.parts)
 
     @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages at which some part acts."""
+        return tuple(stage for part in self.parts for stage in part.stages)
+
+    @property
     def queries(self) -> int:
         """How many of the last queries the parts want to see."""
         return max(part.queries for part in self.parts)

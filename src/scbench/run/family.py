@@ -154,7 +154,7 @@ def _answered(
     def phase(name: str, done: int, total: int) -> None:
         progress.phase(name, done, total, "tokens")
 
-    for done in run_session(decoder, work.jobs, work.stop, engine.timeout, phase, work.longest, engine.batch):
+    for done in run_session(decoder, work.jobs, work.stop, engine, phase, work.longest):
         if done.failure is not None:
             _log.warning("session %s, cell %s: %s", work.session.id, done.job.cell, done.failure.detail)
             _log.debug("%s", done.failure.trace)

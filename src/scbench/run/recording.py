@@ -15,8 +15,8 @@ import transformers
 import scbench
 from scbench.config.cell import Cell
 from scbench.engine.failure import Failure
+from scbench.engine.job import Done, Turn
 from scbench.engine.revision import ENGINE_REVISION
-from scbench.engine.session import Done, Turn
 from scbench.models.model import LoadedModel
 from scbench.record import Outcome, Record
 from scbench.run.work import Work
@@ -62,8 +62,10 @@ class Recorder:
             "kv_bytes": turn.kv_bytes,
             "times": turn.times,
             "kernels": turn.kernels,
+            "peak_bytes": turn.peak_bytes,
+            "fidelity": turn.fidelity,
             "prompt_ids": turn.prompt if self.save_ids else None,
-            "output_ids": turn.answer.tokens if self.save_ids else None,
+            "output_ids": turn.answer.tokens,
         }
 
     def _record(self, work: Work, cell: str, number: int, **seen: object) -> Record:

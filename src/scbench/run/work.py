@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from scbench.config.cell import Cell
+from scbench.engine.config import NONE
 from scbench.engine.failure import Failure
-from scbench.engine.session import Job
+from scbench.engine.job import Job
 from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
@@ -104,4 +105,6 @@ def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> 
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)
     method = compose(choice.build() for choice in cell.methods)
-    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each")
+    measured = cell.engine.build().fidelity != NONE and all(dialogue.gold)  # prompt_style=ref has gold text only
+    gold = dialogue.gold if measured else ()
+    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold)

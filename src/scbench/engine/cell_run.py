@@ -1,0 +1,219 @@
+"""One job over a trunk of its own: its method has acted, the trunk grows from point to point, branches answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from scbench.engine.acting import act, act_again
+from scbench.engine.adapter import Shape
+from scbench.engine.answer import Answer, Deadline, Decoder
+from scbench.engine.answering import Answered, Setting, answer_rows
+from scbench.engine.fidelity import fidelity, gold_predictions
+from scbench.engine.job import Job, Turn
+from scbench.engine.source import Source, spans, synchronise
+from scbench.engine.trunk import Trunk
+from scbench.engine.view import Row
+from scbench.methods.base import Base
+from scbench.methods.compose import Composition
+from scbench.modes import Branch, Layout, extend
+from scbench.record import Fidelity, KvBytes, StageTime
+from scbench.segments.base import Footprint
+
+
+class Reference(Protocol):
+    """What the dense cache predicts along the gold answers of a layout's branches, for a measure of divergence."""
+
+    def keep(self, layout: Layout, predictions: Sequence[Tensor]) -> None:
+        """These are the dense cache's."""
+
+    def of(self, job: Job, layout: Layout, source: Source, deadline: Deadline) -> Sequence[Tensor | None]:
+        """Per branch the dense cache's, or None where they are not to be had."""
+
+
+def start(
+    setting: Setting, source: Source, job: Job, layout: Layout, deadline: Deadline, reference: Reference
+) -> CellRun:
+    """Bring the source to the layout's base, fork it, and let the job's method act."""
+    source.reach(layout, deadline, setting.report("prefill"))
+    began = time.perf_counter()
+    trunk = source.trunk.fork()
+    shape = trunk.shape
+    method = job.resolved(shape, layout.base)
+    base = Base(layout.base, layout.protected)
+    acting = method.acting(base)
+    noop = bool(method.stages) and (None not in shape.windows or not acting.stages)
+    if not noop:
+        ring = trunk.ring
+        if layout.observed and method.queries:
+            ring = setting.decoder.observe(trunk, layout.observed)
+        act(trunk, acting, base, ring)
+    trunk.mark()
+    synchronise(shape.device)
+    times = {
+        "prefill": StageTime(source.seconds, "shared"),
+        "compress": StageTime(time.perf_counter() - began, "own"),
+    }
+    return CellRun(setting, source, trunk, job, layout, deadline, reference, noop, times)
+
+
+@dataclass
+class CellRun:
+    """One job over its own trunk, from the end of the base on."""
+
+    setting: Setting
+    source: Source
+    trunk: Trunk
+    job: Job
+    layout: Layout
+    deadline: Deadline
+    reference: Reference
+    noop: bool
+    times: dict[str, StageTime]
+    seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
+
+    def together(self) -> list[Turn]:
+        """The whole trunk is known: extend it from point to point, then answer all branches as one batch."""
+        self.extend()
+        return self.answered()
+
+    def extend(self) -> None:
+        """The rest of the trunk, from point to point."""
+        first_leave = min(branch.leaves for branch in self.layout.branches)
+        for start, stop in spans(self.layout, self.layout.base, len(self.layout.trunk)):
+            self._extend(self.layout.trunk[start:stop], first_leave)
+
+    def answered(self) -> list[Turn]:
+        """All branches as one batch, once the trunk is complete."""
+        return self.turns(self._answer(self.layout.branches))
+
+    def turns(self, answered: Answered) -> list[Turn]:
+        """What is known of every branch, now that all of them are answered."""
+        return self._turns(self.layout.branches, answered)
+
+    def one_by_one(self) -> list[Turn]:
+        """Each answer becomes part of the trunk, so turn follows turn."""
+        turns: list[Turn] = []
+        self._extend(self.layout.trunk[self.layout.base :], len(self.layout.trunk))
+        for turn in range(1 + len(self.job.feedback)):
+            last = self.layout.branches[-1:]
+            turns += self._turns(last, self._answer(last))
+            if turn < len(self.job.feedback):
+                longer = extend(self.layout, turns[-1].answer.tokens, *self.job.feedback[turn])
+                ids, self.layout = longer.trunk[len(self.layout.trunk) :], longer
+                self._extend(ids, len(longer.trunk))
+        return turns
+
+    def rows(self, branches: Sequence[Branch]) -> list[Row]:
+        """The branches as rows of a batch.
+
+        Where a form takes over new tokens at points, or layers keep states, a question is a span of the branch's own
+        fork.
+        """
+        if not self.trunk.absorbs and self.trunk.states is None:
+            return [Row(self.trunk.view(b.leaves), b.suffix, b.max_new_tokens) for b in branches]
+        return [self._own(branch) for branch in branches]
+
+    def predictions(self, branches: Sequence[Branch], rows: Sequence[Row]) -> list[Tensor]:
+        """Per branch, what its row predicts along the gold answer."""
+        return gold_predictions(self.setting.decoder, rows, [self.job.gold[branch.turn] for branch in branches])
+
+    def _own(self, branch: Branch) -> Row:
+        if not branch.suffix:
+            return Row(self.trunk.view(branch.leaves), (), branch.max_new_tokens)
+        if branch.leaves != self.trunk.length:
+            raise RuntimeError("a branch with a question leaves from the end of the trunk")
+        fork = self.trunk.fork()
+        self.setting.decoder.extend(fork, branch.suffix, branch.leaves, self.deadline, lambda *_: None)
+        fork.settle()
+        return Row(fork.view(fork.length), (), branch.max_new_tokens)
+
+    def _extend(self, ids: Sequence[int], first_leave: int) -> None:
+        if not ids:
+            return
+        began = time.perf_counter()
+        decoder: Decoder = self.setting.decoder
+        decoder.extend(self.trunk, ids, first_leave, self.deadline, self.setting.report("extend"))
+        if not self.noop:
+            act_again(self.trunk, self._resolve, self.layout, self.job.compress)
+        self.trunk.mark()
+        synchronise(self.trunk.shape.device)
+        self.seconds[self.trunk.length] = time.perf_counter() - began
+
+    def _resolve(self, tokens: int) -> Composition:
+        return self.job.resolved(self.trunk.shape, tokens)
+
+    def _answer(self, branches: Sequence[Branch]) -> Answered:
+        began = time.perf_counter()
+        rows = self.rows(branches)
+        return answer_rows(self.setting, rows, self.deadline, time.perf_counter() - began)
+
+    def _turns(self, branches: Sequence[Branch], answered: Answered) -> list[Turn]:
+        measured: list[Fidelity | None] = [None] * len(branches)
+        times, began = dict(self.times), time.perf_counter()
+        if self.job.gold:
+            measured = list(self._fidelity(branches, answered.rows))
+            times["fidelity"] = StageTime(time.perf_counter() - began, "own")
+        return [
+            self._turn(branch, *one, answered, found, times)
+            for branch, one, found in zip(branches, answered.each(), measured, strict=True)
+        ]
+
+    def _fidelity(self, branches: Sequence[Branch], rows: Sequence[Row]) -> list[Fidelity]:
+        found = self.predictions(branches, rows)
+        layout = replace(self.layout, branches=tuple(branches))
+        dense: Sequence[Tensor | None] = found
+        if self._is_dense:
+            self.reference.keep(layout, found)
+        else:
+            dense = self.reference.of(self.job, layout, self.source, self.deadline)
+        gold = [self.job.gold[branch.turn] for branch in branches]
+        return [fidelity(*one) for one in zip(gold, found, dense, strict=True)]
+
+    @property
+    def _is_dense(self) -> bool:
+        """Whether nothing was changed: there is no method, or it had nothing to do."""
+        return not self.source.planned and (self.noop or not self.job.method.stages)
+
+    def _turn(
+        self,
+        branch: Branch,
+        row: Row,
+        answer: Answer,
+        answered: Answered,
+        measured: Fidelity | None,
+        times: dict[str, StageTime],
+    ) -> Turn:
+        shape = self.trunk.shape
+        layers = row.view.footprint(shape.windows, shape.token_bytes)
+        extended = StageTime(self.seconds.get(branch.leaves, 0.0), "own")
+        peaks = {"prefill": self.source.peak, "decode": answered.peak}
+        return Turn(
+            answer=answer,
+            prompt=(*self.trunk.ids[: branch.leaves], *branch.suffix),
+            kept=tuple(round(layer.tokens) for layer in layers),
+            density=self.trunk.density(),
+            noop=self.noop,
+            kv_bytes=_kv_bytes(shape, row, layers, self.job.nominal_ratio(shape)),
+            times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
+            kernels=tuple(sorted(self.setting.decoder.kernels.used)),
+            peak_bytes={stage: peak for stage, peak in peaks.items() if peak is not None},
+            fidelity=measured,
+        )
+
+
+def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float) -> KvBytes:
+    own = len(row.suffix) * shape.token_bytes * shape.layers + row.view.state_bytes
+    total = row.view.length + len(row.suffix)
+    dense = sum(shape.token_bytes * (total if w is None else min(total, w)) for w in shape.windows)
+    dense += row.view.state_bytes
+    return KvBytes(
+        dense=dense,
+        nominal=round(dense * ratio),
+        stored=sum(layer.stored for layer in layers) + own,
+        touched=sum(layer.touched for layer in layers) + own,
+    )

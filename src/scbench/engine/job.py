@@ -1,0 +1,84 @@
+"""What the engine is asked to do with one session in one cell, and what it says of every turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scbench.engine.acting import ONCE
+from scbench.engine.adapter import Shape
+from scbench.engine.answer import Answer
+from scbench.engine.failure import Failure
+from scbench.methods.budget import Budget
+from scbench.methods.compose import Composition
+from scbench.modes import Layout, Tokens
+from scbench.record import Fidelity, KvBytes, StageTime
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one cell does with a session.
+
+    With gold history (and in multi-request mode) `layout` is complete and `feedback` empty. With generated history
+    the layout has the first turn only, and `feedback` holds, per later turn, its followup tokens and its limit on
+    new tokens: the layout grows by each answer. `compress` says what happens at the points after the base (`once`:
+    nothing; `each`, `isolated`). With `each_query` the method acts for every question anew, on the full cache.
+    `gold` are the right answers per turn, for the measure of fidelity; without them there is none.
+    """
+
+    cell: str
+    layout: Layout
+    method: Composition
+    budget: Budget | None
+    feedback: tuple[tuple[tuple[int, ...], int], ...] = ()
+    compress: str = ONCE
+    each_query: bool = False
+    gold: tuple[Tokens, ...] = ()
+
+    def resolved(self, shape: Shape, tokens: int) -> Composition:
+        """The method with its parameters set to the budget of a base of so many tokens."""
+        if self.budget is None or not self.method.uses_budget:
+            return self.method
+        return self.method.with_tokens(self.budget.tokens(tokens, token_bytes(shape)))
+
+    def nominal_ratio(self, shape: Shape) -> float:
+        """The share of the base that the budget allows."""
+        base = self.layout.base
+        if self.budget is None or not self.method.uses_budget or not base:  # nothing to keep a share of
+            return 1.0
+        return min(1.0, self.budget.tokens(base, token_bytes(shape)) / base)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the engine saw of one answered turn. `prompt` are the ids that the answer follows.
+
+    `kept` are tokens per layer in the turn's view; `density` per layer the share of causal entries that a planned
+    prefill computed, empty for a dense one. `peak_bytes` are the highest memory use of prefill and decode, where the
+    system tells it.
+    """
+
+    answer: Answer
+    prompt: tuple[int, ...]
+    kept: tuple[int, ...]
+    density: tuple[float, ...]
+    noop: bool
+    kv_bytes: KvBytes
+    times: Mapping[str, StageTime]
+    kernels: tuple[str, ...]
+    peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    fidelity: Fidelity | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job's turns, or the failure that ended it."""
+
+    job: Job
+    turns: tuple[Turn, ...] = ()
+    failure: Failure | None = None
+
+
+def token_bytes(shape: Shape) -> int:
+    """Bytes of one token over the layers on which methods act."""
+    return max(1, shape.token_bytes * sum(window is None for window in shape.windows))
