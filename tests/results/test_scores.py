@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from scbench.errors import ScbenchError
-from scbench.record import Outcome
+from scbench.record import Fidelity, Outcome
 from scbench.results.frames import read_scored
 from scbench.results.scores import score_sweep
 from sweep_builder import MIB, answers, cell, write_sweep
@@ -51,6 +53,22 @@ def test_costs_keep_their_scope(manifest):
     costs = score_sweep(manifest).costs
     assert list(costs) == ["cell", "session", "turn", "decode_batch_s", "decode_batch_width", "prefill_shared_s"]
     assert costs.iloc[0].tolist() == ["aa", "s0", 0, 0.5, 2, 2.0]
+
+
+def test_answers_are_compared_with_the_dense_cells_token_by_token(tmp_path):
+    cells = {"aa": cell(), "bb": cell("streaming_llm", budget=0.25), "cc": cell("snapkv", mode="multi_request")}
+    said = {"aa": [(1, 2, 3), (4, 5), (6,)], "bb": [(1, 2, 9, 9), (4, 5), (6, 7)], "cc": [(1,), (2,), (3,)]}
+    records = []
+    for name, answer in said.items():
+        turns = answers(name, "s0", [True] * 3, fidelity=Fidelity(3, -1.5, 0.25), peak_bytes={"decode": 5 * MIB})
+        records.append([replace(turn, output_ids=ids) for turn, ids in zip(turns, answer, strict=True)])
+    manifest = write_sweep(tmp_path, cells, records)
+    scored = score_sweep(manifest)
+    found = scored.scores.set_index("cell")[["common_tokens", "same_as_dense", "gold_log_likelihood", "kl_to_dense"]]
+    assert found.loc["aa"].to_numpy().tolist() == [[3, 1, -1.5, 0.25], [2, 1, -1.5, 0.25], [1, 1, -1.5, 0.25]]
+    assert found.loc["bb"].to_numpy()[:, :2].tolist() == [[2, 0], [2, 1], [1, 0]]
+    assert found.loc["cc"][["common_tokens", "same_as_dense"]].isna().all().all()  # no dense cell in its mode
+    assert scored.costs["decode_peak_bytes"].tolist() == [5 * MIB] * 9
 
 
 def test_what_is_saved_is_read_back_exactly(manifest):

@@ -12,7 +12,9 @@ from scbench.results.files import write_text_atomic
 
 LABELS = ("cell", "model", "method", "budget", "task", "mode", "setting")
 KEY = ("cell", "session", "turn")
-NUMBERS = ("strict", "ref", "prompt_tokens", "output_tokens", "answer_cut", "kv_dense", "kv_stored", "kv_touched")
+BYTES = ("kv_dense", "kv_stored", "kv_touched")
+FIDELITY = ("gold_tokens", "gold_log_likelihood", "kl_to_dense", "common_tokens", "same_as_dense")
+NUMBERS = ("strict", "ref", "prompt_tokens", "output_tokens", "answer_cut", *BYTES, *FIDELITY)
 SCORES = (*LABELS, "session", "turn", "subtask", "outcome", "ref_raised", *NUMBERS)
 FAILURES = (*LABELS, "session", "turn", "outcome", "detail")
 
@@ -23,8 +25,10 @@ class Scored:
 
     `scores`   one row per turn, columns `SCORES`: `strict` and `ref` in [0, 1], NaN for a turn that failed;
                bytes are NaN where the record has none; `answer_cut` is 1 where the window cut the answer away
+               `gold_log_likelihood` is the sum over `gold_tokens`; `common_tokens` are those before the first that
+               differs from the dense cell's answer, `same_as_dense` is 1 where none does, NaN without a dense cell
     `costs`    one row per turn: `KEY`, and the seconds of each stage by scope (`prefill_shared_s`); where
-               the scope is a batch, its width too (`decode_batch_width`)
+               the scope is a batch, its width too (`decode_batch_width`); `prefill_peak_bytes`, `decode_peak_bytes`
     `failures` one row, all texts, per failed turn (oom, timeout, error), per cell that failed whole
                (`failed`), and per cell whose sessions are not all there (`missing`)
 

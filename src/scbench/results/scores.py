@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Record
+from scbench.results.divergence import NO_ANSWERS, Answers, answered, common_tokens, dense_cells
 from scbench.results.frames import FAILURES, KEY, NUMBERS, SCORES, Scored, save_scored
 from scbench.results.labels import labels
 from scbench.results.store import FAILED, read_cell
@@ -31,12 +32,18 @@ def score_cells(sweep: Sweep) -> Scored:
     scores: list[Row] = []
     costs: list[Row] = []
     failures: list[Row] = []
+    dense = dense_cells(sweep.cells)
+    known: dict[str, Answers] = {}
     for fingerprint, label in labels(sweep.cells).items():
         records = sweep_records(sweep, fingerprint)
+        peer = dense.get(fingerprint)
+        if peer is not None and peer not in known:
+            known[peer] = answered(sweep_records(sweep, peer))
+        answers = NO_ANSWERS if peer is None else known[peer]
         cell = sweep.cells[fingerprint]
         found = score_records(records, cell.task.type.name, cell.mode.options["kind"])
         names = {"cell": fingerprint} | label.columns
-        scores += (names | _score_row(*scored) for scored in zip(records, found, strict=True))
+        scores += (names | _score_row(*scored, answers) for scored in zip(records, found, strict=True))
         costs += (_cost_row(record) for record in records)
         failures += (names | row for row in _failure_rows(sweep, fingerprint, records))
     stages = dict.fromkeys(name for row in costs for name in row if name not in KEY)
@@ -79,7 +86,7 @@ def _answered(record: Record, task: str) -> Answered:
     )
 
 
-def _score_row(record: Record, scores: Scores) -> Row:
+def _score_row(record: Record, scores: Scores, dense: Answers) -> Row:
     row: Row = {
         "session": record.session,
         "turn": record.turn,
@@ -96,6 +103,19 @@ def _score_row(record: Record, scores: Scores) -> Row:
         row["kv_dense"] = record.kv_bytes.dense
         row["kv_stored"] = record.kv_bytes.stored
         row["kv_touched"] = record.kv_bytes.touched
+    return row | _fidelity(record, dense)
+
+
+def _fidelity(record: Record, dense: Answers) -> Row:
+    row: Row = {}
+    if record.fidelity is not None:
+        row["gold_tokens"] = record.fidelity.tokens
+        row["gold_log_likelihood"] = record.fidelity.log_likelihood
+        row["kl_to_dense"] = record.fidelity.kl_to_dense
+    other = dense.get((record.session, record.turn))
+    if other is not None and record.output_ids is not None and record.outcome not in FAILED:
+        row["common_tokens"] = common_tokens(record.output_ids, other)
+        row["same_as_dense"] = record.output_ids == other
     return row
 
 
@@ -105,6 +125,8 @@ def _cost_row(record: Record) -> Row:
         row[f"{stage}_{time.scope}_s"] = time.seconds
         if time.scope == "batch":
             row[f"{stage}_batch_width"] = time.width
+    for stage, peak in record.peak_bytes.items():
+        row[f"{stage}_peak_bytes"] = peak
     return row
 
 

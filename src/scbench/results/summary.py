@@ -66,7 +66,7 @@ class Summary:
     @property
     def stages(self) -> list[str]:
         """The columns of the costs: `<stage>_<scope>_s`, and `<stage>_batch_width`."""
-        return [str(name) for name in self.scored.costs.columns if name not in KEY]
+        return [str(name) for name in self.scored.costs.columns if name not in KEY and not name.endswith("_bytes")]
 
     def cost(self, fingerprint: str, stage: str) -> float:
         """A cell's mean over turns and sessions of one of `stages`."""
