@@ -9,10 +9,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format clean
+.PHONY: help demo bench test test-slow check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
+	@echo "make bench      measure speed and memory against peers (about two hours): results/bench.md"
 	@echo "make test       install, lint and types, fast tests"
 	@echo "make test-slow  the slow tests"
 	@echo "make check      ruff and mypy"
@@ -22,6 +23,9 @@ help:
 demo: $(VENV)/core.done
 	@$(BIN)/scbench sweep experiment=demo
 
+bench: $(VENV)/core.done
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench $(BENCH)
+
 test: check
 	@$(BIN)/python -m pytest
 
@@ -29,13 +33,13 @@ test-slow: $(VENV)/test.done
 	@$(BIN)/python -m pytest -m slow --timeout 1800
 
 check: $(VENV)/test.done
-	@$(BIN)/ruff format --check --quiet src tests || { echo "make format would mend this"; exit 1; }
-	@$(BIN)/ruff check --quiet src tests
+	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }
+	@$(BIN)/ruff check --quiet src tests bench
 	@$(BIN)/mypy --no-error-summary
 
 format: $(VENV)/test.done
-	@$(BIN)/ruff format --quiet src tests
-	@$(BIN)/ruff check --quiet --fix src tests
+	@$(BIN)/ruff format --quiet src tests bench
+	@$(BIN)/ruff check --quiet --fix src tests bench
 
 $(VENV)/core.done: envs/core.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -4,8 +4,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from oracles import engine, naive
+from oracles import engine, naive, naive_methods, sequential
+from scbench.methods.compression.kivi import Kivi
+from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.generation.a_shape import AShape
+from scbench.methods.generation.minference import MInference
+from scbench.methods.loading.quest import Quest
 from scbench.models.model import ModelConfig, load
 from scbench.prompts.dialogue import build_dialogue
 from scbench.tasks.en_qa import EnQA
@@ -77,3 +82,31 @@ def test_streaming_llm_equals_the_naive_loop(decoder, loaded, mode):
         history = "generated" if mode == "generated" else "gold"
         expected = naive.multi_turn(model, dialogue, stays, 8, history)
         assert engine.answers(decoder, dialogue, "multi_turn", 8, method, None, history) == expected
+
+
+# Sizes that cut pages, groups of keys and chunks.
+PAIRS = {
+    "snapkv": (SnapKV(90, 16, 5), lambda fixed: naive_methods.SnapKV(90, 16, 5, "mean", fixed)),
+    "kivi": (Kivi(2, 32, 32), lambda fixed: naive_methods.Kivi(2, 32, 32)),
+    "quest": (Quest(64, 16, 2), lambda fixed: naive_methods.Quest(64, 16, 2)),
+    "a_shape": (AShape(20, 60), lambda fixed: naive_methods.AShape(20, 60)),
+    "minference": (MInference(30, 40, 16, 4, 10, 16), lambda fixed: naive_methods.MInference(**LINES)),
+}
+LINES = {"vertical": 30, "slash": 40, "last": 16, "first": 4, "near": 10, "block": 16}
+
+
+@pytest.mark.parametrize("name", sorted(PAIRS))
+@pytest.mark.parametrize(
+    ("mode", "history"), [("multi_turn", "gold"), ("multi_turn", "generated"), ("multi_request", "")]
+)
+def test_every_method_equals_the_naive_loop(decoder, loaded, name, mode, history):
+    task = RetrKV(length=110, turns=2)
+    dialogue = build_dialogue(task.generate(2, loaded.tokenizer), task, loaded.tokenizer)
+    method, oracle = PAIRS[name]
+    naive_method = oracle(frozenset(range(*dialogue.protected[0])))
+    model = another("sequential")
+    if mode == "multi_request":
+        expected = sequential.multi_request(model, dialogue, naive_method, 4)
+    else:
+        expected = sequential.multi_turn(model, dialogue, naive_method, 4, history)
+    assert engine.answers(decoder, dialogue, mode, 4, method, None, history or "gold") == expected

@@ -134,7 +134,9 @@ def test_the_terminal_shows_means_outcomes_and_failures(manifest):
         line.strip() for line in lines
     ]
     assert any(line.startswith("failed: $gone_2$") for line in lines)
-    assert any(line.endswith("report.html") for line in lines)
+    assert not any("report.html" in line for line in lines)
+    (manifest.parent / "report.html").touch()
+    assert any(line.endswith("report.html") for line in printed(manifest, 40).splitlines())
 
 
 def test_a_narrow_terminal_breaks_no_number(manifest):

@@ -167,10 +167,38 @@ def test_a_question_beyond_the_window_is_refused_before_the_model_is_loaded(swee
     data = tmp_path / "rows.jsonl"
     short, long = ({"input": text, "answer": "b"} for text in ("a?", "a? " * 99))
     rows = [{"context": '{"a": "b"}', "multi_turns": turns} for turns in ([short], [short, long])]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (cells,) = run(sweep("method=dense", f"task.data={data}", "model.window=90")).values()
+    folder = tmp_path / "published"
+    folder.mkdir()
+    data = folder / "scbench_kv.jsonl"
+    data.write_text("\n".join(json.dumps(row) + "\n" for row in rows))  # with a blank line between them
+    (cells,) = run(sweep("method=dense", f"task.data={folder}", "model.window=90")).values()
     (cell,) = cells.values()
-    assert f"{data}, row 2, field multi_turns[1].input (session row-00002, turn 1)" in cell["failed"]
+    assert f"{data}, row 3, field multi_turns[1].input (session row-00002, turn 1)" in cell["failed"]
+
+
+def test_run_ends_with_the_reason_alone_where_nothing_could_run(folder, tmp_path, capsys, monkeypatch):
+    from scbench import cli
+
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"context": "c", "multi_turns": []}) + "\n")
+    monkeypatch.chdir(Path(__file__).parents[2])
+    given = ["run", f"model.path={folder}", f"results={tmp_path / 'results'}", "method=dense", "task=retr_kv"]
+    assert cli.main([*given, f"task.data={data}"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1] == f"scbench: {data}, row 1, field multi_turns: has no turns"
+    assert not list((tmp_path / "results" / "sessions").iterdir())
+    assert cli.main([*given, *SMALL[1:]]) == 0
+
+
+def test_run_ends_with_code_1_where_a_turn_failed(folder, tmp_path, capsys, monkeypatch):
+    from scbench import cli
+
+    monkeypatch.chdir(Path(__file__).parents[2])
+    given = ["run", f"model.path={folder}", f"results={tmp_path / 'results'}", "method=dense", *SMALL]
+    given = [item for item in given if not item.startswith("task.max_new")]
+    assert cli.main([*given, "model.window=200", "task.max_new_tokens=70"]) == 1
+    assert "the model's window has 200" in capsys.readouterr().out
 
 
 def test_a_dialogue_beyond_the_window_is_an_error_of_the_session(sweep):

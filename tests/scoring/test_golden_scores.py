@@ -13,7 +13,7 @@ import pytest
 from scbench import cli
 from scbench.scoring import code
 from scbench.scoring.aggregation import aggregate
-from scbench.scoring.golden import replay
+from scbench.scoring.golden import replay, same
 from scbench.scoring.rules import RULES
 
 DATA = json.loads((Path(__file__).parents[1] / "data" / "reference_scoring.json").read_text(encoding="utf-8"))
@@ -71,6 +71,24 @@ def test_an_error_is_expected_by_its_name() -> None:
     assert replayed.agrees
     (replayed,) = replay({"scorers": {"scbench_mf": [case | {"error": "TypeError"}]}})
     assert not replayed.agrees
+
+
+def test_an_unknown_task_agrees_with_nothing() -> None:
+    case = {"id": "u", "task": "scbench_cobol", "prediction": "x", "ground_truth": "x", "error": "KeyError"}
+    (replayed,) = replay({"scorers": {"scbench_cobol": [case]}})
+    assert not replayed.agrees
+
+
+def test_a_case_that_expects_nothing_is_an_error() -> None:
+    case = {"id": "n", "task": "scbench_kv", "prediction": "x", "ground_truth": "x"}
+    with pytest.raises(KeyError, match="says nothing that is expected"):
+        list(replay({"scorers": {"scbench_kv": [case]}}))
+
+
+def test_a_truth_value_is_no_number() -> None:
+    assert not same(True, 1.0)
+    assert same(True, True)
+    assert not same({"score": True}, {"score": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,29 @@ def test_an_answer_that_is_not_among_the_options_is_named(tmp_path: Path) -> Non
         load(Choice(), data)
 
 
+@pytest.mark.parametrize("name", ["code_repoqa", "mix_repoqa_kv"])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lang": None}, "field lang: expected a text, found nothing"),
+        ({"lang": "cobol"}, "field lang: is 'cobol'; expected one of python, java"),
+        ({"repo": None}, "field repo: expected a text, found nothing"),
+    ],
+)
+def test_code_without_a_language_or_a_repository_is_named(tmp_path: Path, name: str, change: Any, reason: str) -> None:
+    rows = [row | change for row in ROWS[name][1]]
+    with pytest.raises(ScbenchError) as caught:
+        load(task_of(name), jsonl(tmp_path / "code.jsonl", rows))
+    assert f"code.jsonl, row 1, {reason}" in str(caught.value)
+
+
+def test_every_language_of_published_code_is_scored() -> None:
+    from scbench.scoring.functions import GRAMMARS
+    from scbench.tasks.code_repoqa import LANGUAGES
+
+    assert set(LANGUAGES) == set(GRAMMARS)
+
+
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     for path in (jsonl(tmp_path / "x.jsonl", []), parquet_file(tmp_path / "x.parquet", [])):
         with pytest.raises(ScbenchError, match="has no rows"):
@@ -229,7 +252,8 @@ def test_the_datasets_library_gives_the_same_rows(tmp_path: Path, monkeypatch: p
     options = {"data_files": {"test": str(path)}, "split": "test", "streaming": True}
     monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: real("parquet", **options))
     found = load(RetrKV(), f"hub@{COMMIT}")
-    assert found == load(RetrKV(), path)
+    assert [replace(one, place="") for one in found] == [replace(one, place="") for one in load(RetrKV(), path)]
+    assert [str(one.place).endswith(f", row {row}") for row, one in enumerate(found, 1)] == [True] * len(found)
 
 
 def test_without_a_network_the_hub_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,8 @@ def load(task: Task) -> list[Session]:
 
 def test_a_published_row_becomes_a_session(tmp_path: Path) -> None:
     kv, qa = load(RetrKV(data=jsonl(tmp_path / "x.jsonl", KV, QA | {"extra": 1})))
-    assert replace(kv, documents=()) == Session(
+    assert kv.place == f"{tmp_path / 'x.jsonl'}, row 1"
+    assert replace(kv, documents=(), place=None) == Session(
         id="row-00001",
         task="retr_kv",
         origin="scbench_kv",

@@ -326,6 +326,13 @@ def test_a_context_too_short_for_the_questions_is_an_error(task: Task) -> None:
 
 
 @every_task
+def test_a_story_of_few_scenes_is_asked_about_different_facts(task: Task) -> None:
+    for session in sessions(task, size=2, turns=8, limit=4):
+        assert len({(turn.question, turn.answer) for turn in session.turns}) == 8
+        assert all(str(turn.answer) in session.context for turn in session.turns)
+
+
+@every_task
 def test_a_real_tokenizer_counts_the_same(task: Task) -> None:
     tokenizer = byte_level(("<s>",), eos="<s>", bos="<s>", adds_bos=True)
     (session,) = sessions(task, tokenizer, length=6000, limit=1, turns=2)

@@ -41,20 +41,25 @@ def sweep(arguments: argparse.Namespace) -> NoReturn:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run one family in the foreground, score, and print the table."""
+    """Run one family in the foreground, score, and print the table; exit code 1 if something failed."""
     from scbench.grid.plan import ensure
     from scbench.results.scores import score_sweep
     from scbench.run.local import run_here
     from scbench.run.progress import shown
+    from scbench.run.stamps import failed_cells, forget_failures
 
     manifest = ensure(arguments.overrides, find_conf())
     family = _family(manifest, arguments.family)
     part = replace(manifest, families=(family,), sources={family.source: manifest.sources[family.source]})
     with shown() as progress:
         run_here(part, progress)
-    score_sweep(manifest.path)
+    scored = score_sweep(manifest.path)
+    reasons = failed_cells(part)
+    forget_failures(part)
+    if len(reasons) == len(family.cells):
+        raise ScbenchError(next(iter(reasons.values())))
     outcome.show(manifest.path)
-    return 0
+    return 1 if len(scored.failures) else 0
 
 
 def _family(manifest: Manifest, wanted: str | None) -> Family:

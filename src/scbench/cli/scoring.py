@@ -72,13 +72,18 @@ def _percent(share: float) -> str:
 
 def _replay(path: Path) -> Iterator[tuple[str, Tally]]:
     data = _read(path)
-    replayer = next((replayer for key, replayer in _REPLAYERS.items() if key in data), None)
-    if replayer is None:
+    replayers = dict.fromkeys(replayer for key, replayer in _REPLAYERS.items() if key in data)
+    if not replayers:
         raise ScbenchError(f"{path} has none of the sections {', '.join(_REPLAYERS)}; give a golden file")
     try:
-        yield from replayer(data)
-    except (AttributeError, KeyError, TypeError) as error:
+        tallies = [tally for replayer in replayers for tally in replayer(data)]
+    except ScbenchError as error:
+        raise ScbenchError(f"{path}: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ScbenchError(f"{path}: a case has not the shape of its section ({error!r}); repair it") from error
+    if not sum(tally.cases for _, tally in tallies):
+        raise ScbenchError(f"{path} has no cases; give a golden file")
+    yield from tallies
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -32,8 +32,10 @@ def render_terminal(manifest_path: Path, console: Console | None = None) -> None
         console.print(_rich(_shortened(cells_table(summary, mode))))
     console.print(Text(cells_table(summary).note, style="dim"))
     for line in _failures(summary):
-        console.print(Text(line, style="red"))
-    console.print(Text(f"tables: {folder / 'tables'}\nreport: {folder / 'report.html'}"), soft_wrap=True)
+        console.print(Text(line, style="red"), soft_wrap=True)
+    for name, path in (("tables", folder / "tables"), ("report", folder / "report.html")):
+        if path.exists():
+            console.print(Text(f"{name}: {path}"), soft_wrap=True)
 
 
 def _shortened(table: Table) -> Table:

@@ -88,7 +88,7 @@ class Fitting:
         return tuple(not self.task.answer_kept(turn, whole, kept) for turn in session.turns)
 
 
-def check_questions(session: Session, dialogue: Dialogue, limits: Tokens, window: int, data: str | None) -> None:
+def check_questions(session: Session, dialogue: Dialogue, limits: Tokens, window: int) -> None:
     """Raise `ScbenchError` naming the first question that has no room in the window, even without any context.
 
     `dialogue` is the session's without its context.
@@ -96,10 +96,9 @@ def check_questions(session: Session, dialogue: Dialogue, limits: Tokens, window
     for turn, (question, limit) in enumerate(zip(dialogue.opening, limits, strict=True)):
         need = len(dialogue.context) + len(question) + limit
         if need > window:
-            field = f"field multi_turns[{turn}].input"
             place = f"session {session.id}, turn {turn}"
-            if data is not None:
-                place = f"{data}, row {int(session.id.removeprefix('row-'))}, {field} ({place})"
+            if session.place is not None:
+                place = f"{session.place}, field multi_turns[{turn}].input ({place})"
             raise ScbenchError(
                 f"{place}: the question and its answer need {need} tokens without any context, but the model's window "
                 f"has {window}; take a shorter question or a lower task.max_new_tokens"

@@ -18,6 +18,13 @@ def write_stamp(manifest: Manifest, summary: FamilySummary) -> None:
     write_json_atomic(manifest.stamp(summary.family), {"family": summary.family, "cells": dict(summary.cells)})
 
 
+def failed_cells(manifest: Manifest) -> dict[str, str]:
+    """Why cells could not run at all, by name."""
+    stamps = [manifest.stamp(family.id) for family in manifest.families]
+    cells = [item for stamp in stamps if stamp.exists() for item in json.loads(stamp.read_text())["cells"].items()]
+    return {name: summary["failed"] for name, summary in cells if "failed" in summary}
+
+
 def forget_failures(manifest: Manifest) -> None:
     """Remove what says that a cell could not run at all (no model, unreadable data), so that it is tried again.
 

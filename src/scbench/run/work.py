@@ -65,7 +65,7 @@ def check_session(session: Session, cell: Cell, tokenizer: ChatTokenizer, window
         with suppress(OriginalError):  # this session's own failure, recorded when its turn comes
             _reference(asked, cell, tokenizer, window, limits)
         return
-    check_questions(asked, build_dialogue(asked, task, tokenizer), limits, window, task.data)
+    check_questions(asked, build_dialogue(asked, task, tokenizer), limits, window)
 
 
 def _dialogue(

@@ -17,6 +17,10 @@ TOLERANCE = 1e-9
 Case = Mapping[str, Any]
 
 
+class UnknownTaskError(ValueError):
+    """A case of a task that the benchmark does not have."""
+
+
 @dataclass(frozen=True)
 class Replayed:
     """One case: the scorer's name, the case's id, what the original gave and what scbench gives."""
@@ -46,6 +50,8 @@ def same(expected: Any, got: Any) -> bool:
         return expected.keys() == got.keys() and all(same(value, got[key]) for key, value in expected.items())
     if isinstance(expected, list | tuple) and isinstance(got, list | tuple):
         return len(expected) == len(got) and all(map(same, expected, got))
+    if isinstance(expected, bool) != isinstance(got, bool):
+        return False
     if isinstance(expected, float | int) and isinstance(got, float | int):
         return math.isclose(expected, got, rel_tol=0, abs_tol=TOLERANCE)
     return bool(expected == got)
@@ -62,11 +68,15 @@ def _replayed(name: str, case: Case, fields: tuple[str, ...], values: Callable[[
     if "error" in got:
         return Replayed(name, str(case.get("id")), {field: case[field] for field in fields if field in case}, got)
     fields = tuple(field for field in fields if field in case)
+    if not fields:
+        raise KeyError(f"case {case.get('id')} of {name} says nothing that is expected")
     expected = {field: case[field] for field in fields}
     return Replayed(name, str(case.get("id")), expected, {field: got[field] for field in fields})
 
 
 def _single(case: Case) -> Mapping[str, Any]:
+    if case["task"] not in PUBLISHED:
+        raise UnknownTaskError(case["task"])
     gold = case["ground_truth"] if "ground_truth" in case else case["label"]
     scores = score_all([Answered(PUBLISHED[case["task"]], case["prediction"], gold, case.get("options") or ())])[0]
     return {"score": scores.ref} if scores.raised is None else {"error": scores.raised}

@@ -86,6 +86,10 @@ class Task(ABC):
         """The text and number of items of a published row's `context`; raises `FieldError`."""
         return text_field("context", value), None
 
+    def parse_source(self, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
+        """The language and the repository of a published row's code, if it says so; raises `FieldError`."""
+        return optional_text("lang", row.get("lang")), optional_text("repo", row.get("repo"))
+
     def parse_turn(self, raw: Mapping[str, Any]) -> Turn:
         """A published row's turn; raises `FieldError`."""
         return Turn(

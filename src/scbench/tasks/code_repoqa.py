@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from scbench.errors import ScbenchError
-from scbench.tasks.base import Group, Task, document_hash, text_field
+from scbench.tasks.base import FieldError, Group, Task, document_hash, text_field
 from scbench.tasks.blocks import code_blocks, holding, removable
 from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.functions import Documented, Function, disguised, documented
@@ -16,6 +16,7 @@ from scbench.tasks.session import Session, Turn
 
 SHORTEST, LONGEST = 220, 1800  # characters of the longest functions in contexts of 1K tokens, and in long ones
 SEPARATOR = "\n\n\n"
+LANGUAGES = ("python", "java", "typescript", "rust", "cpp", "go")  # of published rows: those that are scored
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class CodeRepoQA(Task):
         asked = self.random(index, "questions").sample(code.first(fitted.items), self.turns)
         return of_code(self.generated(index, fitted, map(describe, asked)), code.first(fitted.items))
 
+    def parse_source(self, row: Mapping[str, Any]) -> tuple[str, str]:
+        """The language, one of `LANGUAGES`, and the repository."""
+        return code_source(row)
+
     def parse_turn(self, raw: Mapping[str, Any]) -> Turn:
         """A description, a function's source, and the function's name."""
         return replace(super().parse_turn(raw), function=text_field("name", raw.get("name")))
@@ -58,6 +63,14 @@ class CodeRepoQA(Task):
         parts = code_blocks(session.context)
         kept = holding(session.context, parts, [str(turn.answer) for turn in session.turns])
         return removable(parts, kept, self.name, session.documents)
+
+
+def code_source(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The language and the repository of a published row of code; raises `FieldError` where it lacks one."""
+    language = text_field("lang", row.get("lang"))
+    if language not in LANGUAGES:
+        raise FieldError("lang", f"is {language!r}; expected one of {', '.join(LANGUAGES)}")
+    return language, text_field("repo", row.get("repo"))
 
 
 def functions(task: Task, index: int) -> Iterator[Function]:

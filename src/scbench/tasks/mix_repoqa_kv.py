@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from scbench.tasks.base import Group, Task, text_field
 from scbench.tasks.blocks import code_blocks, holding, removable
-from scbench.tasks.code_repoqa import SEPARATOR, describe, functions, of_code, sources
+from scbench.tasks.code_repoqa import SEPARATOR, code_source, describe, functions, of_code, sources
 from scbench.tasks.fit import Encoder, Supply
 from scbench.tasks.mixes import alternate, counts, limits, subtask
 from scbench.tasks.packages import SOURCES, ingredients
@@ -62,6 +62,10 @@ class MixRepoQAKV(Task):
             "retr_kv": [Turn(key_question(key), value) for _, (key, value) in keys],
         }
         return of_code(self.generated(index, fitted, alternate(asked, index, self.turns)), told)
+
+    def parse_source(self, row: Mapping[str, Any]) -> tuple[str, str]:
+        """The language, and the repository."""
+        return code_source(row)
 
     def parse_turn(self, raw: Mapping[str, Any]) -> Turn:
         """A turn whose `task` is `scbench_repoqa`, which has a function's name, or `scbench_kv`, where none counts."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scbench.errors import ScbenchError
-from scbench.tasks.base import FieldError, Task, document_hash, kind_of, optional_text
+from scbench.tasks.base import FieldError, Task, document_hash, kind_of
 from scbench.tasks.fit import Encoder
 from scbench.tasks.rows import Row, read_rows
 from scbench.tasks.session import Session, Turn
@@ -27,6 +27,7 @@ def read_sessions(task: Task, data: str, tokenizer: Encoder) -> Iterator[Session
 
 def _session(task: Task, row: Row, number: int, tokenizer: Encoder) -> Session:
     context, items = _context(task, row)
+    language, repo = task.parse_source(row.values)
     return Session(
         id=f"row-{number:05d}",
         task=task.name,
@@ -37,8 +38,9 @@ def _session(task: Task, row: Row, number: int, tokenizer: Encoder) -> Session:
         characters=len(context),
         tokens=len(tokenizer.encode(context, add_special_tokens=False)),
         items=items,
-        language=optional_text("lang", row.values.get("lang")),
-        repo=optional_text("repo", row.values.get("repo")),
+        language=language,
+        repo=repo,
+        place=row.place,
     )
 
 

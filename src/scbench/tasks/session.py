@@ -32,7 +32,7 @@ class Session:
     `documents` holds one hash per underlying document: sessions that share one are not independent.
     `items` counts the context's items (pairs, numbers, sentences) where it has any; `characters` and
     `tokens` (of the evaluated model's tokenizer) are the context's length. `language` and `repo` say where the
-    code of Code.RepoQA comes from.
+    code of Code.RepoQA comes from. `place` is the file and row of published data.
     """
 
     id: str
@@ -46,3 +46,4 @@ class Session:
     items: int | None = None
     language: str | None = None
     repo: str | None = None
+    place: str | None = None

@@ -13,9 +13,21 @@ from scbench.tasks.session import Session, Turn
 from scbench.tasks.stories import PARAGRAPH, Idiom, Scene, scenes, scenes_without, tell
 
 
+def spread(kinds: Sequence[str], asked: Sequence[Scene]) -> Iterator[tuple[str, Scene]]:
+    """Each turn's kind of fact with a scene: the scenes in turn, and no fact twice."""
+    known: set[tuple[str, str]] = set()
+    for turn, kind in enumerate(kinds):
+        order = (asked[(turn + step) % len(asked)] for step in range(len(asked)))
+        scene = next(scene for scene in order if (kind, scene.person) not in known)
+        known.add((kind, scene.person))
+        yield kind, scene
+
+
 @dataclass(frozen=True)
 class StoryTask(Task):
     """Questions about different scenes, anywhere in the story; each names a person whom only its scene has.
+
+    In a story of fewer scenes than turns, some are asked about twice, after different kinds of facts.
 
     Class attributes: `idiom`; `questions`, one form per kind of fact (an attribute of `Scene`); `person`, a pattern
     that finds the person's name in a question.
@@ -29,10 +41,11 @@ class StoryTask(Task):
         """People, places, objects and times in turn, starting with another kind in each session."""
         story = Supply(scenes(self.random(index, "story"), self.idiom))
         fitted = self.fitted(lambda count: tell(story.first(count), self.idiom), tokenizer, sample=8)
-        self.need(self.turns, fitted.items, "scenes")
-        asked = self.random(index, "questions").sample(story.first(fitted.items), self.turns)
+        self.need(-(-self.turns // len(self.questions)), fitted.items, "scenes")
+        told = story.first(fitted.items)
+        asked = self.random(index, "questions").sample(told, min(self.turns, len(told)))
         kinds = rotation(tuple(self.questions), index, self.turns)
-        return self.generated(index, fitted, self.ask(index, zip(kinds, asked, strict=True), story, fitted.items))
+        return self.generated(index, fitted, self.ask(index, spread(kinds, asked), story, fitted.items))
 
     def ask(self, index: int, facts: Iterator[tuple[str, Scene]], story: Supply[Scene], told: int) -> Iterator[Turn]:
         """The turns of session `index` that ask for these facts of the story's first `told` scenes."""
