@@ -37,8 +37,9 @@ def tasks(conf: Path) -> list[Task]:
 
 
 def session_hash(session: Session) -> str:
-    """16 hexadecimal digits of everything that a session asks and expects."""
-    text = json.dumps(asdict(session), sort_keys=True, ensure_ascii=False)
+    """16 hexadecimal digits of everything that a session asks and expects, wherever it lies."""
+    said = {name: value for name, value in asdict(session).items() if name != "place"}
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False)
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -95,18 +95,20 @@ PAIRS = {
 LINES = {"vertical": 30, "slash": 40, "last": 16, "first": 4, "near": 10, "block": 16}
 
 
-@pytest.mark.parametrize("name", sorted(PAIRS))
-@pytest.mark.parametrize(
-    ("mode", "history"), [("multi_turn", "gold"), ("multi_turn", "generated"), ("multi_request", "")]
-)
+CASES = [(name, "multi_turn", "gold") for name in sorted(PAIRS)]
+CASES += [(name, "multi_request", "gold") for name in ("snapkv", "kivi", "quest")]
+CASES.append(("snapkv", "multi_turn", "generated"))
+
+
+@pytest.mark.parametrize(("name", "mode", "history"), CASES)
 def test_every_method_equals_the_naive_loop(decoder, loaded, name, mode, history):
-    task = RetrKV(length=110, turns=2)
+    task = RetrKV(length=150, turns=2)
     dialogue = build_dialogue(task.generate(2, loaded.tokenizer), task, loaded.tokenizer)
     method, oracle = PAIRS[name]
     naive_method = oracle(frozenset(range(*dialogue.protected[0])))
     model = another("sequential")
     if mode == "multi_request":
-        expected = sequential.multi_request(model, dialogue, naive_method, 4)
+        expected = sequential.multi_request(model, dialogue, naive_method, 4, whole=True)
     else:
-        expected = sequential.multi_turn(model, dialogue, naive_method, 4, history)
-    assert engine.answers(decoder, dialogue, mode, 4, method, None, history or "gold") == expected
+        expected = sequential.multi_turn(model, dialogue, naive_method, 4, history, whole=True)
+    assert engine.answers(decoder, dialogue, mode, 4, method, None, history) == expected

@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import plan_builders as build
+from oracles import engine, naive_methods, sequential, tiny
+from oracles.method_pairs import METHODS
 from scbench.kernels import packing, quantised, reference, triton
 from scbench.kernels.plans import VerticalSlash
 from scbench.kernels.triton import dequant_decode, paged_decode, splits, vertical_slash
+from scbench.methods.generation.minference import MInference
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 dtypes = st.sampled_from(list(TOLERANCE))
@@ -101,3 +104,20 @@ def test_keys_are_split_over_the_programs_of_a_large_gpu():
     assert splits.count(1, 10_000) == splits.PROGRAMS
     assert splits.count(1, 3) == 3
     assert splits.count(10 * splits.PROGRAMS, 3) == 1
+
+
+@pytest.mark.parametrize("name", ["quest", "kivi", "minference+snapkv"])
+@pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
+def test_the_engine_uses_them(name, mode):
+    method, oracle = METHODS[name]
+    if name == "minference+snapkv":  # blocks of 4 are no tiles
+        lines = {"vertical": 9, "slash": 7, "last": 6, "first": 2, "near": 3, "block": 16}
+        method = (MInference(**lines), method[1])
+        oracle = naive_methods.Both(naive_methods.MInference(**lines), oracle.actor)
+    dialogue, limit = tiny.dialogue(), 5
+    plain = tiny.model("llama", "sequential")
+    runs = sequential.multi_turn if mode == "multi_turn" else sequential.multi_request
+    decoder = engine.decoder(tiny.model("llama", "eager"), storey="triton")
+    assert engine.answers(decoder, dialogue, mode, limit, method) == runs(plain, dialogue, oracle, limit)
+    wanted = {"quest": paged_decode, "kivi": dequant_decode, "minference+snapkv": vertical_slash}
+    assert wanted[name].NAME in decoder.kernels.used

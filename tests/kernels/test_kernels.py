@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kernels import plan_builders as build
 from oracles import attention
 from scbench.errors import ScbenchError
-from scbench.kernels import blockwise, reference, torch_cpu
+from scbench.kernels import blockwise, reference, torch_cpu, torch_cuda
 from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge, with_sinks
 from scbench.kernels.spec import Partial
@@ -199,3 +200,55 @@ def test_rows_in_pieces_are_read_right():
     plain = reference.attend(q.contiguous(), k.contiguous(), v.contiguous(), None, 0.25)
     torch.testing.assert_close(out, plain.out_GND)
     torch.testing.assert_close(lse, plain.lse_GN)
+
+
+@given(st.data(), st.integers(0, 999), st.integers(1, 2), st.integers(1, 2), st.integers(1, 40))
+@settings(max_examples=30, deadline=None)
+def test_the_reference_of_a_plan_is_what_its_mask_says(data, seed, kv_heads, group, rows):
+    start = data.draw(st.sampled_from([0, 3, 17]))
+    plan = data.draw(build.slashes(kv_heads * group, start + rows, blocks=(4, 16)))
+    q, k, v = build.tensors(seed, kv_heads * group, kv_heads, rows, start + rows, 8, torch.float32)
+    wanted, _ = build.expected(q, k, v, plan, start, start + rows)
+    kernels = Kernels(CPU, torch.float32, "reference")
+    torch.testing.assert_close(kernels.planned(q, k, v, plan, build.SCALE, start, start + rows), wanted)
+    assert kernels.used == {"reference"}
+
+
+@pytest.mark.parametrize("storey", ["auto", "reference", "torch"])
+@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.data())
+@settings(max_examples=20, deadline=None)
+def test_pages_are_read_as_tokens_are(storey, seed, heads, lists, each, data):
+    size, pages = 4, 6
+    q, k, v = tensors(seed, heads, lists * each, pages * size, 8)
+    chosen = data.draw(st.lists(st.integers(0, pages - 1), min_size=1, max_size=4, unique=True))
+    page_GXK = torch.tensor([*chosen, -1]).expand(heads, lists, -1)
+    read = torch.zeros(pages, dtype=torch.bool)
+    read[chosen] = True
+    mask = read.repeat_interleave(size).expand(1, lists * each, -1)
+    out, lse = Kernels(CPU, torch.float32, storey).pages(q, k, v, page_GXK, size, 0.3)
+    wanted = reference.attend(q, k, v, mask, 0.3)
+    torch.testing.assert_close(out, wanted.out_GND)
+    torch.testing.assert_close(lse, wanted.lse_GN)
+
+
+def test_a_storey_that_cannot_run_here_is_refused(monkeypatch):
+    monkeypatch.setattr("scbench.kernels.triton.available", lambda: False)
+    with pytest.raises(ScbenchError, match=r"engine\.kernels=triton: needs triton and a GPU"):
+        Kernels(CPU, torch.float32, "triton")
+    monkeypatch.setattr("scbench.kernels.flex.eligible", lambda *_: False)
+    with pytest.raises(ScbenchError, match=r"engine\.kernels=flex: cannot compile here"):
+        Kernels(CPU, torch.float32, "flex")
+
+
+def test_cudas_flash_attention_is_taken_for_half_precision_only():
+    """There is no GPU here: shapes are those of torch's own account of the operator."""
+    cuda = torch.device("cuda")
+    assert torch_cuda.eligible(cuda, torch.bfloat16)
+    assert not torch_cuda.eligible(cuda, torch.float32)
+    assert not torch_cuda.eligible(cuda, torch.bfloat16, 30.0)
+    assert not torch_cuda.eligible(CPU, torch.bfloat16)
+    q, k = (torch.empty(2, n, 64, dtype=torch.bfloat16, device="meta") for n in (7, 50))
+    out, lse = torch_cuda.attend(q, k, k, 0.1)
+    assert (out.shape, lse.shape, lse.dtype) == ((2, 7, 64), (2, 7), torch.float32)
+    out, lse = torch_cuda.attend_causal(q.repeat(2, 1, 1), k[:, :7], k[:, :7], 0.1)
+    assert (out.shape, lse.shape) == ((4, 7, 64), (4, 7))

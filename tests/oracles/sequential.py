@@ -57,16 +57,26 @@ def _attention(module, query, key, value, attention_mask, scaling=None, sliding_
             lowest = 0 if sliding_window is None else here - sliding_window + 1
             visible = [e for e in entries if lowest <= e.position <= here]
             q_gD = query[0, g * group : (g + 1) * group, t]
+            shared = any(e.readers is not None for e in visible)
+            reads = []
             for h in range(group):
-                read = [e for e in visible if e.readers is None or h in e.readers]
+                read = [e for e in visible if e.readers is None or h in e.readers] if shared else visible
                 if plan is not None:
                     read = [e for e in read if plan(g * group + h, here, e.position)]
                 if sliding_window is None and not planned:
                     read = cache.method.reads(layer, cache, read, q_gD, h)
-                scores = torch.stack([e.k for e in read]) @ q_gD[h] * scaling
-                outs.append(torch.softmax(scores, dim=0) @ torch.stack([e.v for e in read]))
+                reads.append(read)
+            if all(read is visible for read in reads):
+                outs += _attend(q_gD, visible, scaling)
+            else:
+                outs += [_attend(q_D, read, scaling) for q_D, read in zip(q_gD, reads, strict=True)]
         rows.append(torch.stack(outs))
     return torch.stack(rows)[None], None
+
+
+def _attend(q, read, scaling):
+    scores = q @ torch.stack([e.k for e in read]).T * scaling
+    return torch.softmax(scores, dim=-1) @ torch.stack([e.v for e in read])
 
 
 AttentionInterface.register("sequential", _attention)
@@ -84,9 +94,9 @@ def feed(model, cache, tokens, whole=False):
     return logits
 
 
-def read_base(model, cache, tokens):
+def read_base(model, cache, tokens, whole=False):
     if not cache.method.plans:
-        return feed(model, cache, tokens)
+        return feed(model, cache, tokens, whole)
     cache.plans = {}
     logits = feed(model, cache, tokens, whole=True)
     cache.plans = None
@@ -127,26 +137,28 @@ def along(model, cache, logits, tokens):
     return torch.stack(found)
 
 
-def multi_turn(model, dialogue, method, limit, history="gold", query="aware", compress="once", gold=False):
+def multi_turn(model, dialogue, method, limit, history="gold", query="aware", compress="once", gold=False, whole=False):
     answers = []
     for turn in range(len(dialogue.opening)):
         cache = Lists(method)
         said = dialogue.gold if history == "gold" else answers
         later = [[*said[past], *dialogue.followup[past + 1]] for past in range(turn)]
         if query == "each":
-            logits = read_base(model, cache, [*dialogue.context, *dialogue.opening[0], *(t for s in later for t in s)])
+            logits = read_base(
+                model, cache, [*dialogue.context, *dialogue.opening[0], *(t for s in later for t in s)], whole
+            )
             act(cache)
         else:
             if query == "aware":
-                logits = read_base(model, cache, [*dialogue.context, *dialogue.opening[0]])
+                logits = read_base(model, cache, [*dialogue.context, *dialogue.opening[0]], whole)
                 act(cache)
             else:
-                read_base(model, cache, dialogue.context)
+                read_base(model, cache, dialogue.context, whole)
                 act(cache)
                 logits = feed(model, cache, dialogue.opening[0])
                 again(cache, compress)
             for span in later:
-                logits = feed(model, cache, span)
+                logits = feed(model, cache, span, whole)
                 again(cache, compress)
         if gold:
             answers.append(along(model, cache, logits, dialogue.gold[turn]))
@@ -155,22 +167,22 @@ def multi_turn(model, dialogue, method, limit, history="gold", query="aware", co
     return answers
 
 
-def multi_request(model, dialogue, method, limit, query="free", gold=False):
+def multi_request(model, dialogue, method, limit, query="free", gold=False, whole=False):
     answers = []
     for turn, question in enumerate(dialogue.opening):
         cache = Lists(method)
         if query == "each":
-            logits = read_base(model, cache, [*dialogue.context, *question])
+            logits = read_base(model, cache, [*dialogue.context, *question], whole)
             act(cache)
         else:
-            read_base(model, cache, dialogue.context)
+            read_base(model, cache, dialogue.context, whole)
             looked = None
             if query == "aware":
                 ahead = replace(copy.deepcopy(cache), method=type(method)())
                 feed(model, ahead, dialogue.opening[0])
                 looked = ahead.queries
             act(cache, looked)
-            logits = feed(model, cache, question)
+            logits = feed(model, cache, question, whole)
             again(cache, "once")
         if gold:
             answers.append(along(model, cache, logits, dialogue.gold[turn]))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from scbench.errors import ScbenchError
+from scbench.kernels.storeys import STOREYS
 
 DEVICES = ("auto", "cpu", "cuda")
-STOREYS = ("auto", "reference")
 METHOD, FAMILY = "method", "family"
 BATCHES = (METHOD, FAMILY)
 NONE, GOLD, AUTO, KL = "none", "gold", "auto", "kl"

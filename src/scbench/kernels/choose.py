@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from scbench.errors import ScbenchError
-from scbench.kernels import blockwise, quantised, reference, sparse_prefill, torch_cpu
+from scbench.kernels import blockwise, paged, quantised, reference, sparse_prefill, torch_cpu, torch_cuda, triton
 from scbench.kernels.cpp import dequant_decode
 from scbench.kernels.packing import PackedKeys, PackedValues, unpack_keys, unpack_values
-from scbench.kernels.plans import Plan
+from scbench.kernels.plans import Band, Plan
 from scbench.kernels.spec import Partial
+from scbench.kernels.storeys import AUTO, FLEX, REFERENCE, STOREYS, TRITON
 
-STOREYS = ("auto", "reference")
-FEW = 64  # rows, up to which the fused kernel is faster than making whole blocks float
+FEW = 64  # rows, up to which a fused kernel is faster than making whole blocks float
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What decides which kernels are eligible."""
+
+    device: torch.device
+    dtype: torch.dtype
+    storey: str
+    built: Path | None
 
 
 class Kernels:
     """The kernels of one run. `used` holds the names of those that were really called.
 
-    `storey="auto"` takes the fastest eligible kernel; `storey="reference"` the plain one everywhere. `built` is the
-    folder of compiled kernels (made there if a compiler is found); without one there are none. What calls them
-    gives a scale only: whoever knows that a layer caps its scores hands down the kernels `under` that cap.
+    `storey="auto"` takes the fastest eligible kernel; `reference` the plain one everywhere, `torch` none that is
+    compiled, `flex` FlexAttention for planned prefills, `triton` Triton's wherever there is one. `built` is the folder
+    of kernels compiled from C++ (made there if a compiler is found); without one there are none. What calls them gives
+    a scale only: whoever knows that a layer caps its scores hands down the kernels `under` that cap. Raises
+    `ScbenchError` where a storey that is asked for cannot run here.
     """
 
-    def __init__(
-        self, device: torch.device, dtype: torch.dtype, storey: str = "auto", built: Path | None = None
-    ) -> None:
-        if storey not in STOREYS:
-            raise ScbenchError(f"engine.kernels={storey}: expected one of {', '.join(STOREYS)}")
-        plain = storey == "reference"
-        self._kind = (device, dtype, storey, built)
-        usable = built is not None and storey == "auto" and device.type == "cpu" and dequant_decode.available(built)
-        self._cpp = built if usable else None
-        self._plain: Callable[..., Partial] = reference.attend if plain else blockwise.attend
-        self._plain_name = reference.NAME if plain else blockwise.NAME
-        self._flash = storey == "auto" and torch_cpu.eligible(device, dtype)
+    def __init__(self, device: torch.device, dtype: torch.dtype, storey: str = AUTO, built: Path | None = None) -> None:
+        self._kind = _Kind(device, dtype, storey, built)
+        _check(self._kind)
+        self._plain: Callable[..., Partial] = reference.attend if storey == REFERENCE else blockwise.attend
+        self._plain_name = reference.NAME if storey == REFERENCE else blockwise.NAME
+        self._flash = _flash(self._kind, None)
+        compiles = built is not None and storey in (AUTO, FLEX) and device.type == "cpu"
+        self._cpp = built if compiles and built is not None and dequant_decode.available(built) else None
+        self._triton = storey == TRITON or (storey == AUTO and device.type == "cuda" and triton.available())
         self._softcap: float | None = None
         self._siblings: dict[float | None, Kernels] = {None: self}
         self.used: set[str] = set()
@@ -46,23 +57,39 @@ class Kernels:
     def under(self, softcap: float | None) -> Kernels:
         """The kernels that cap scores at `softcap` (None: not at all); they share `used`."""
         if softcap not in self._siblings:
-            device, dtype, *_ = self._kind
-            sibling = Kernels(*self._kind)
+            kind = self._kind
+            sibling = Kernels(kind.device, kind.dtype, kind.storey, kind.built)
             sibling._softcap, sibling._siblings, sibling.used = softcap, self._siblings, self.used
-            sibling._flash = self._siblings[None]._flash and torch_cpu.eligible(device, dtype, softcap)
+            sibling._flash, sibling._triton = _flash(kind, softcap), False
             self._siblings[softcap] = sibling
         return self._siblings[softcap]
 
     def full(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial:
         """Every row sees every key."""
-        if self._flash:
-            self.used.add(torch_cpu.NAME)
-            return torch_cpu.attend(q_GND, k_GLD, v_GLD, scale)
+        if self._flash is not None:
+            self.used.add(self._flash.NAME)
+            part: Partial = self._flash.attend(q_GND, k_GLD, v_GLD, scale)
+            return part
         return self._attend(q_GND, k_GLD, v_GLD, None, scale)
 
     def masked(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor, scale: float) -> Partial:
         """Rows see the keys where the mask is True; a row may see none."""
         return self._attend(q_GND, k_GLD, v_GLD, mask_GNL, scale)
+
+    def pages(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, page_GXK: Tensor, size: int, scale: float) -> Partial:
+        """Rows see all tokens of their pages of `size` tokens: N / X rows in a row share a list; -1 is unused."""
+        if self._triton:
+            from scbench.kernels.triton import paged_decode
+
+            self.used.add(paged_decode.NAME)
+            page_GNK = page_GXK.repeat_interleave(q_GND.shape[1] // page_GXK.shape[1], dim=1)
+            return paged_decode.attend(q_GND, k_GLD, v_GLD, page_GNK, size, k_GLD.shape[1], scale)
+        self.used.add(paged.NAME)
+        return paged.attend(
+            *(q_GND, k_GLD, v_GLD, page_GXK, size),
+            lambda q, k, v: self.full(q, k, v, scale),
+            lambda q, k, v, mask: self.masked(q, k, v, mask, scale),
+        )
 
     def quantised(
         self, q_GND: Tensor, keys: PackedKeys, values: PackedValues | None, v_GkD: Tensor | None, scale: float
@@ -71,12 +98,19 @@ class Kernels:
 
         Fused where there is something rounded on both sides and no cap; otherwise made float again first.
         """
-        if values is not None and self._flash:
-            if self._cpp is not None and q_GND.shape[1] <= FEW and dequant_decode.eligible(q_GND, keys, values):
+        few = q_GND.shape[1] <= FEW
+        if values is not None and self._softcap is None and self._kind.storey != REFERENCE:
+            if self._triton and few:
+                from scbench.kernels.triton import dequant_decode as fused
+
+                self.used.add(fused.NAME)
+                return fused.attend(q_GND, keys, values, v_GkD, scale)
+            if self._cpp is not None and few and dequant_decode.eligible(q_GND, keys, values):
                 self.used.add(dequant_decode.NAME)
                 return dequant_decode.attend(q_GND, keys, values, v_GkD, scale, self._cpp)
-            self.used.add(quantised.NAME)
-            return quantised.attend(q_GND, keys, values, v_GkD, scale)
+            if self._flash is not None:
+                self.used.add(quantised.NAME)
+                return quantised.attend(q_GND, keys, values, v_GkD, scale)
         k_GLD = unpack_keys(keys, q_GND.dtype)
         rounded = [] if values is None else [unpack_values(values, q_GND.dtype)]
         return self.full(q_GND, k_GLD, torch.cat([*rounded, *([] if v_GkD is None else [v_GkD])], dim=1), scale)
@@ -85,14 +119,18 @@ class Kernels:
         self, q_HTD: Tensor, k_GLD: Tensor, v_GLD: Tensor, plan: Plan, scale: float, start: int, total: int
     ) -> Tensor:
         """Rows [start, start + T) of a prompt of `total` tokens read what the plan says: `out_HTD`."""
-        self.used.add(sparse_prefill.NAME)
-        return sparse_prefill.attend(q_HTD, k_GLD, v_GLD, plan, scale, start, total)
+        kernel = self._plan_kernel(plan)
+        self.used.add(kernel.NAME)
+        execute = reference.planned if kernel is reference else kernel.attend
+        out_HTD: Tensor = execute(q_HTD, k_GLD, v_GLD, plan, scale, start, total)
+        return out_HTD
 
     def causal(self, q_HTD: Tensor, k_GTD: Tensor, v_GTD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
         """T tokens over themselves: `(out_HTD, lse_HT)`; token t sees tokens 0 to t."""
-        if self._flash:
-            self.used.add(torch_cpu.NAME)
-            return torch_cpu.attend_causal(q_HTD, k_GTD, v_GTD, scale)
+        if self._flash is not None:
+            self.used.add(self._flash.NAME)
+            found: tuple[Tensor, Tensor] = self._flash.attend_causal(q_HTD, k_GTD, v_GTD, scale)
+            return found
         heads, tokens, dim = q_HTD.shape
         groups = heads // k_GTD.shape[0]
         q_GND = q_HTD.reshape(k_GTD.shape[0], groups * tokens, dim)
@@ -100,6 +138,43 @@ class Kernels:
         out_GND, lse_GN = self._attend(q_GND, k_GTD, v_GTD, mask_TT.repeat(groups, 1).unsqueeze(0), scale)
         return out_GND.reshape(heads, tokens, dim), lse_GN.reshape(heads, tokens)
 
+    def _plan_kernel(self, plan: Plan) -> ModuleType:
+        """The module that executes a plan: Triton has columns and diagonals, flex gains for bands on a GPU."""
+        kind = self._kind
+        if kind.storey == REFERENCE:
+            return reference
+        if self._triton and not isinstance(plan, Band):
+            from scbench.kernels.triton import vertical_slash
+
+            if vertical_slash.eligible(plan):
+                return vertical_slash
+        on_gpu = kind.device.type == "cuda" and kind.storey in (AUTO, TRITON)
+        if kind.storey == FLEX or (on_gpu and isinstance(plan, Band)):
+            from scbench.kernels import flex
+
+            if flex.eligible(kind.device, kind.dtype):
+                return flex
+        return sparse_prefill
+
     def _attend(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor | None, scale: float) -> Partial:
         self.used.add(self._plain_name)
         return self._plain(q_GND, k_GLD, v_GLD, mask_GNL, scale, self._softcap)
+
+
+def _flash(kind: _Kind, softcap: float | None) -> ModuleType | None:
+    """ATen's own flash attention of this device, where it has one."""
+    if kind.storey == REFERENCE:
+        return None
+    return next((one for one in (torch_cpu, torch_cuda) if one.eligible(kind.device, kind.dtype, softcap)), None)
+
+
+def _check(kind: _Kind) -> None:
+    if kind.storey not in STOREYS:
+        raise ScbenchError(f"engine.kernels={kind.storey}: expected one of {', '.join(STOREYS)}")
+    if kind.storey == TRITON and not triton.available():
+        raise ScbenchError("engine.kernels=triton: needs triton and a GPU; `scbench doctor` says what is here")
+    if kind.storey == FLEX:
+        from scbench.kernels import flex
+
+        if not flex.eligible(kind.device, kind.dtype):
+            raise ScbenchError("engine.kernels=flex: cannot compile here; a CPU needs g++, a GPU triton")

@@ -99,20 +99,12 @@ class PagedSegment(Segment):
         first, page = self.parts[0], self.paging.page
         whole = (first.stop - first.start) // page
         loose = list(self._loose(whole))
-        inside_GNK = chosen_GNK < whole
         parts = []
-        each = visible.group if self.paging.together else 1  # rows that read the same pages
-        heads, rows, dim = q_GND.shape
-        index_GXK = chosen_GNK[:, ::each].clamp(max=whole - 1) if whole else chosen_GNK[:, ::each]
         if whole:
-            k_XtD, v_XtD = (_gather(x_GLD, index_GXK, page) for x_GLD in (first.k_GLD, first.v_GLD))
-            q_XnD = q_GND.reshape(-1, each, dim)
-            if loose and not bool(inside_GNK.all()):
-                mask_Xt = inside_GNK[:, ::each].reshape(-1, chosen_GNK.shape[-1]).repeat_interleave(page, dim=1)
-                part = kernels.masked(q_XnD, k_XtD, v_XtD, mask_Xt.unsqueeze(1).expand(-1, each, -1), spec.scale)
-            else:
-                part = kernels.full(q_XnD, k_XtD, v_XtD, spec.scale)
-            parts.append(Partial(part.out_GND.reshape(heads, rows, dim), part.lse_GN.reshape(heads, rows)))
+            each = visible.group if self.paging.together else 1  # rows that read the same pages
+            page_GXK = chosen_GNK[:, ::each]
+            page_GXK = page_GXK.masked_fill(page_GXK >= whole, -1)
+            parts.append(kernels.pages(q_GND, first.k_GLD, first.v_GLD, page_GXK, page, spec.scale))
         if loose:
             read_GNP = _read(chosen_GNK, self.low_GPD.shape[1])
             parts += [self._masked(q_GND, start, k, v, read_GNP, spec, kernels) for start, k, v in loose]
@@ -171,15 +163,3 @@ def _bounds(k_GLD: Tensor, page: int) -> tuple[Tensor, Tensor]:
 def _read(chosen_GNK: Tensor, pages: int) -> Tensor:
     read_GNP = torch.zeros(*chosen_GNK.shape[:2], pages, dtype=torch.bool, device=chosen_GNK.device)
     return read_GNP.scatter_(2, chosen_GNK, True)
-
-
-def _gather(x_GLD: Tensor, index_GXK: Tensor, page: int) -> Tensor:
-    """Whole pages as `[G·X, K·page, D]`: page by page, since a page is one piece of memory."""
-    heads, _, dim = x_GLD.shape
-    rows = index_GXK.shape[1]
-    pages = x_GLD.shape[1] // page
-    found = [
-        x_GLD[head, : pages * page].reshape(pages, page * dim).index_select(0, index_GXK[head].reshape(-1))
-        for head in range(heads)
-    ]
-    return torch.stack(found).reshape(heads * rows, -1, dim)

@@ -1,0 +1,49 @@
+"""Rows that read pages of their own: the pages are gathered, page by page, since a page is one piece of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from scbench.kernels.spec import Partial
+
+NAME = "paged_gather"
+
+
+def attend(
+    q_GND: Tensor,
+    k_GLD: Tensor,
+    v_GLD: Tensor,
+    page_GXK: Tensor,
+    size: int,
+    full: Callable[[Tensor, Tensor, Tensor], Partial],
+    masked: Callable[[Tensor, Tensor, Tensor, Tensor], Partial],
+) -> Partial:
+    """N / X rows in a row share a list of pages of `size` tokens; places with -1 are unused.
+
+    `full` and `masked` attend over what was gathered.
+    """
+    heads, rows, dim = q_GND.shape
+    each = rows // page_GXK.shape[1]
+    used_GXK = page_GXK >= 0
+    k_XtD, v_XtD = (_gather(x_GLD, page_GXK.clamp(min=0), size) for x_GLD in (k_GLD, v_GLD))
+    q_XnD = q_GND.reshape(-1, each, dim)
+    if bool(used_GXK.all()):
+        part = full(q_XnD, k_XtD, v_XtD)
+    else:
+        mask_Xt = used_GXK.reshape(-1, page_GXK.shape[-1]).repeat_interleave(size, dim=1)
+        part = masked(q_XnD, k_XtD, v_XtD, mask_Xt.unsqueeze(1).expand(-1, each, -1))
+    return Partial(part.out_GND.reshape(heads, rows, dim), part.lse_GN.reshape(heads, rows))
+
+
+def _gather(x_GLD: Tensor, page_GXK: Tensor, size: int) -> Tensor:
+    """Whole pages as `[G·X, K·size, D]`."""
+    heads, _, dim = x_GLD.shape
+    pages = x_GLD.shape[1] // size
+    found = [
+        x_GLD[head, : pages * size].reshape(pages, size * dim).index_select(0, page_GXK[head].reshape(-1))
+        for head in range(heads)
+    ]
+    return torch.stack(found).reshape(heads * page_GXK.shape[1], -1, dim)
