@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from oracles import engine, tiny
 from scbench.engine.config import EngineConfig
 from scbench.engine.job import Job
+from scbench.engine.session import run_session
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.dense import Dense
 from scbench.record import Outcome
 from scbench.segments.dense import DenseSegment
@@ -128,32 +130,59 @@ class Lazy(StreamingLLM):
         return segment
 
 
-@pytest.mark.parametrize(
-    ("method", "outcome", "words"),
-    [
-        (Raising(5, 24), Outcome.OOM, "can't allocate memory"),
-        (Lazy(5, 24), Outcome.ERROR, "Lazy should have acted on layer 0 and did not"),
-    ],
-)
-def test_a_failing_method_costs_itself_only(decoder, method, outcome, words):
-    jobs = [
-        engine.job(DIALOGUE, "multi_turn", LIMIT, name="before"),
-        engine.job(DIALOGUE, "multi_turn", LIMIT, method, name="failing"),
-        engine.job(DIALOGUE, "multi_turn", LIMIT, StreamingLLM(5, 24), name="after"),
-    ]
-    from scbench.engine.session import run_session
+class RaisingInPrefill(AShape):
+    def prefill(self, prompt, layer):
+        if layer.index == 1:
+            raise NO_MEMORY
+        return super().prefill(prompt, layer)
 
-    done = {d.job.cell: d for d in run_session(decoder, jobs, DIALOGUE.stop, EngineConfig(), lambda *_: None, 200)}
+
+class RaisingSegment(DenseSegment):
+    """Has no memory for what is read after the base: questions, later prompts, answers."""
+
+    def attend(self, q_GND, visible, spec, kernels):
+        raise NO_MEMORY
+
+
+class RaisingInDecode(StreamingLLM):
+    def compress(self, segment, queries, layer, base):
+        return RaisingSegment(segment.start, segment.k_GLD, segment.v_GLD)
+
+
+NO_MEMORY = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried")
+FAILING = [
+    (Raising(5, 24), Outcome.OOM, "can't allocate memory"),
+    (RaisingInPrefill(5, 17), Outcome.OOM, "can't allocate memory"),
+    (RaisingInDecode(5, 24), Outcome.OOM, "can't allocate memory"),
+    (Lazy(5, 24), Outcome.ERROR, "Lazy should have acted on layer 0 and did not"),
+]
+
+
+@pytest.mark.parametrize(("method", "outcome", "words"), FAILING, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
+@pytest.mark.parametrize("history", ["gold", "generated"])
+@pytest.mark.parametrize("batch", ["method", "family"])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_failing_method_costs_itself_only(decoder, method, outcome, words, mode, history, batch, place):
+    methods = {"dense": Dense(), "streaming": StreamingLLM(5, 24), "planned": AShape(5, 17)}
+    names = [*methods]
+    names.insert(place, "failing")
+    jobs = [
+        engine.job(DIALOGUE, mode, LIMIT, methods.get(name, method), None, history, name=name, measured=True)
+        for name in names
+    ]
+    config = EngineConfig(batch=batch)
+    done = {d.job.cell: d for d in run_session(decoder, jobs, DIALOGUE.stop, config, lambda *_: None, 200)}
+    assert len(done) == len(jobs)
     assert done["failing"].failure.outcome is outcome
     assert words in done["failing"].failure.detail
-    alone = engine.answers(decoder, DIALOGUE, "multi_turn", LIMIT, StreamingLLM(5, 24))
-    assert [list(t.answer.tokens) for t in done["after"].turns] == alone
-    assert done["before"].failure is None
+    for name, one in methods.items():
+        assert done[name].failure is None, done[name].failure
+        alone = engine.answers(decoder, DIALOGUE, mode, LIMIT, one, None, history)
+        assert [list(turn.answer.tokens) for turn in done[name].turns] == alone
 
 
 def test_a_deadline_ends_a_job_with_a_timeout(decoder):
-    from scbench.engine.session import run_session
-
     jobs, hurried = [engine.job(DIALOGUE, "multi_turn", LIMIT)], EngineConfig(timeout=0.0)
     (done,) = run_session(decoder, jobs, DIALOGUE.stop, hurried, lambda *_: None, 99)
     assert done.failure.outcome is Outcome.TIMEOUT
