@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from bench import branches, decode_attention, families, sparse
+from bench import branches, decode_attention, families, long, sparse
 from bench.rows import Row, interleaved, markdown
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "decode": decode_attention.rows,
     "stored": decode_attention.stored,
     "memory": families.memory,
+    "long": long.rows,
     "family": families.rows,
 }
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
+from scbench.engine import rowwise
 from scbench.engine.probe import Probe, Shape, objections
 from scbench.engine.rope import MOVING, Rope
 from scbench.engine.states import Snapshot, States, UnknownUseError
@@ -52,6 +53,7 @@ class Adapter:
         AttentionInterface.register(_NAME, _attention)
         model.set_attn_implementation(_NAME)
         few_rows.install(model)
+        rowwise.install(model)
         self._model = model
         self._name = model.config.name_or_path or type(model).__name__
         self._rope = Rope(model)

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scbench.engine.adapter import Adapter, Attend, Call
 from scbench.engine.attention import BatchAttention
+from scbench.engine.device import synchronise
 from scbench.engine.prefill import PlanAttention
+from scbench.engine.reuse import Compared, Comparison, PieceAttention, RowsAttention
 from scbench.engine.ring import Ring, Seen
 from scbench.engine.states import States
 from scbench.engine.tails import Tails
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row, View
+from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
-from scbench.methods.base import PROMPT, Method
+from scbench.methods.base import PROMPT, Base, Method
 
 PREDICTED = 1 << 26  # numbers of predictions held at once
 
@@ -84,13 +90,60 @@ class Decoder:
             chunk = ids[at : at + step]
             attend = PlanAttention(trunk, method, total, self.kernels)
             seen: Seen = {}
-            position_BT = torch.arange(trunk.length, trunk.length + len(chunk), device=trunk.shape.device)[None]
-            ids_BT = torch.tensor([list(chunk)], dtype=torch.long, device=trunk.shape.device)
-            watched = _watching(attend, seen if trunk.ring.width else None)
-            logits_BV = self.adapter.forward(ids_BT, position_BT, watched, trunk.states)
-            trunk.advance(chunk, logits_BV[0], seen, attend.computed)
+            logits_V = self._planned(trunk, chunk, _watching(attend, seen if trunk.ring.width else None))
+            trunk.advance(chunk, logits_V, seen, attend.computed)
             report(at + len(chunk), len(ids))
         trunk.keep_states()
+
+    def assemble(
+        self, trunk: Trunk, ids: Sequence[int], method: Method, base: Base, deadline: Deadline, report: Report
+    ) -> float:
+        """Put the KV of `ids` on an empty trunk of dense segments as the method reuses it; seconds of what it reuses.
+
+        Every piece is read by itself, at its own positions: with rotary positions this is the same as moving keys
+        that were computed elsewhere. Then the method's choice of tokens, and always the last one, is computed anew.
+        """
+        if trunk.states is not None:
+            raise ScbenchError("KV cannot be put together for a model whose layers keep states of all that came before")
+        began = time.perf_counter()
+        cuts = method.reuse(base)
+        for start, stop in pairwise((0, *cuts, len(ids))):
+            for at in range(start, stop, self._chunk):
+                deadline.check()
+                chunk = ids[at : min(at + self._chunk, stop)]
+                logits_V = self._planned(trunk, chunk, PieceAttention(trunk, start, stop, self.kernels))
+                trunk.advance(chunk, logits_V, {}, {})
+                report(trunk.length, len(ids))
+        synchronise(trunk.shape.device)
+        before = time.perf_counter() - began
+        deviation = None
+        if method.compares is not None:
+            comparing = Comparison(trunk, method.compares, self.kernels)
+            with suppress(Compared):
+                self._forward(ids, range(len(ids)), comparing)
+            deviation = comparing.deviation
+        last = len(ids) - 1
+        chosen = sorted({*method.recompute(cuts, deviation, base).tolist(), last})
+        again = RowsAttention(trunk, torch.tensor(chosen, device=trunk.shape.device), self.kernels)
+        trunk.logits = {trunk.length: self._forward([ids[place] for place in chosen], chosen, again)}
+        trunk.computed = {layer: float(sum(chosen) + len(chosen)) for layer in range(trunk.shape.layers)}
+        return before
+
+    def surprisal(self, ids: Sequence[int], deadline: Deadline) -> Tensor:
+        """-log p of each token after those before it, in nats, on the model's device: `[T]`, 0 for the first."""
+        trunk = Trunk.empty(self.adapter.shape, len(ids))
+        step = max(1, min(self._chunk, PREDICTED // self.adapter.vocabulary))
+        found, place = [torch.zeros(1, device=trunk.shape.device)], 0
+        for place in range(0, len(ids), step):
+            deadline.check()
+            chunk = ids[place : place + step]
+            tails = Tails(trunk.shape.layers, [0], len(chunk))
+            batch = self._batch([trunk.view(trunk.length)], tails, trunk.states)
+            logits_TV = self._predicting(batch, [chunk], len(chunk))[0].float()
+            trunk.append(chunk, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_TV[-1], {})
+            following = torch.tensor(ids[place + 1 : place + 1 + len(chunk)], device=trunk.shape.device)
+            found.append(F.cross_entropy(logits_TV[: len(following)], following, reduction="none"))
+        return torch.cat(found)[: len(ids)]
 
     def observe(self, trunk: Trunk, ids: Sequence[int]) -> Ring:
         """The last queries when `ids` are read behind the trunk, which stays as it is."""
@@ -187,6 +240,18 @@ class Decoder:
             parts = [part for part in (first[number], read[number][-own:] if own else None) if part is not None]
             found.append(torch.cat(parts)[: len(answer)])
         return found
+
+    def _planned(self, trunk: Trunk, ids: Sequence[int], attend: Attend) -> Tensor:
+        """One pass over tokens behind the trunk whose attention puts their keys there; logits of the last: `[V]`."""
+        return self._forward(ids, range(trunk.length, trunk.length + len(ids)), attend, trunk.states)
+
+    def _forward(
+        self, ids: Sequence[int], position: Sequence[int], attend: Attend, states: States | None = None
+    ) -> Tensor:
+        """One pass over these tokens at these positions; logits of the last: `[V]`."""
+        device = self.adapter.shape.device
+        ids_BT, position_BT = (torch.tensor([list(x)], dtype=torch.long, device=device) for x in (ids, position))
+        return self.adapter.forward(ids_BT, position_BT, attend, states)[0]
 
     def _step_length(self, trunk: Trunk, tokens: int) -> int:
         """How many tokens go through the model at once: a chunk; but some models remember only their first pass."""

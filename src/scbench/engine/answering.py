@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.config import EngineConfig
+from scbench.engine.device import synchronise
 from scbench.engine.memory import PeakMemory
-from scbench.engine.source import synchronise
 from scbench.engine.view import Row
 from scbench.record import StageTime
 

@@ -13,9 +13,10 @@ from scbench.engine.acting import act, act_again
 from scbench.engine.adapter import Shape
 from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.answering import Answered, Setting, answer_rows
+from scbench.engine.device import synchronise
 from scbench.engine.fidelity import fidelity, gold_predictions
 from scbench.engine.job import Job, Turn
-from scbench.engine.source import Source, spans, synchronise
+from scbench.engine.source import Source, spans
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row
 from scbench.methods.base import Base
@@ -46,7 +47,7 @@ def start(
     method = job.resolved(shape, layout.base)
     base = Base(layout.base, layout.protected)
     acting = method.acting(base)
-    noop = bool(method.stages) and (None not in shape.windows or not acting.stages)
+    noop = bool(method.stages) and not job.rewritten and (None not in shape.windows or not acting.stages)
     if not noop:
         ring = trunk.ring
         if layout.observed and method.queries:
@@ -56,6 +57,7 @@ def start(
     synchronise(shape.device)
     times = {
         "prefill": StageTime(source.seconds, "shared"),
+        **({"precompute": StageTime(source.precompute, "shared")} if source.precompute else {}),
         "compress": StageTime(time.perf_counter() - began, "own"),
     }
     return CellRun(setting, source, trunk, job, layout, deadline, reference, noop, times)

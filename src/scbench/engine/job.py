@@ -23,7 +23,8 @@ class Job:
     the layout has the first turn only, and `feedback` holds, per later turn, its followup tokens and its limit on
     new tokens: the layout grows by each answer. `compress` says what happens at the points after the base (`once`:
     nothing; `each`, `isolated`). With `each_query` the method acts for every question anew, on the full cache.
-    `gold` are the right answers per turn, for the measure of fidelity; without them there is none.
+    `gold` are the right answers per turn, for the measure of fidelity; without them there is none. `rewritten` says
+    that the method has already acted, on the text.
     """
 
     cell: str
@@ -34,6 +35,7 @@ class Job:
     compress: str = ONCE
     each_query: bool = False
     gold: tuple[Tokens, ...] = ()
+    rewritten: bool = False
 
     def resolved(self, shape: Shape, tokens: int) -> Composition:
         """The method with its parameters set to the budget of a base of so many tokens."""

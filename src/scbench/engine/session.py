@@ -68,7 +68,9 @@ def _by_prefill(jobs: Sequence[Job], shape: Shape) -> list[tuple[Plan | None, li
 def _plan(job: Job, layout: Layout, shape: Shape) -> Plan | None:
     """How the base of the job's layout is prefilled; None for a dense prefill."""
     method = job.resolved(shape, layout.base).acting(Base(layout.base, layout.protected))
-    planner = method.at("generation")
+    assembler, planner = method.at("retrieval"), method.at("generation")
+    if assembler is not None:
+        return Plan(assembler, reused=Base(layout.context, layout.protected))
     if planner is None or planner.rewrites or None not in shape.windows:
         return None
     return Plan(planner, layout.base if planner.horizon == PROMPT else None)

@@ -7,31 +7,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
-
 from scbench.engine.answer import Deadline, Decoder
+from scbench.engine.device import synchronise
 from scbench.engine.memory import PeakMemory
 from scbench.engine.trunk import Trunk
-from scbench.methods.base import Method
+from scbench.methods.base import Base, Method
 from scbench.modes import Layout
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sparse prefill: the method that plans it, and the base's length where the plan depends on it."""
+    """A prefill that is not dense: the method that plans it, and what the plan depends on.
+
+    `base` is the base's length, where it matters; `reused` the context, where its KV is put together.
+    """
 
     method: Method
-    base: int | None
+    base: int | None = None
+    reused: Base | None = None
 
 
 class Source:
     """The prefill that a group of jobs shares, dense or as a method plans it. Methods only read it.
 
-    `seconds` is what it has taken so far, `peak` the highest memory use of that, if the system tells.
+    `seconds` is what it has taken so far, `precompute` what was put together from
+    elsewhere took there, `peak` the highest memory use of that, if the system tells.
     """
 
     def __init__(self, decoder: Decoder, plan: Plan | None, queries: int, capacity: int) -> None:
         self.seconds = 0.0
+        self.precompute = 0.0
         self.peak: int | None = None
         self._decoder = decoder
         self._plan = plan
@@ -53,11 +58,10 @@ class Source:
         if replanned or not self.trunk.rollback(common):
             self.trunk, common = self._empty(len(base)), 0
         if self._plan is None:
-            first_leave = min(branch.leaves for branch in layout.branches)
-            for start, stop in spans(layout, common, len(base)):
-                self._decoder.extend(
-                    self.trunk, base[start:stop], first_leave, deadline, lambda *_: report(self.trunk.length, len(base))
-                )
+            self._extend(layout, common, len(base), deadline, report)
+        elif self._plan.reused is not None:
+            common = self._assemble(layout, common, self._plan.method, self._plan.reused, deadline, report)
+            self._extend(layout, common, len(base), deadline, report)
         elif common < len(base):
             self._decoder.prefill(self.trunk, base[common:], self._plan.method, len(base), deadline, report)
         synchronise(self.trunk.shape.device)
@@ -75,6 +79,32 @@ class Source:
         if self.trunk.states is not None or not self.trunk.consistent():
             self.trunk = self._empty(0)
 
+    def _extend(
+        self, layout: Layout, start: int, stop: int, deadline: Deadline, report: Callable[[int, int], None]
+    ) -> None:
+        first_leave = min(branch.leaves for branch in layout.branches)
+        for low, high in spans(layout, start, stop):
+            ids = layout.trunk[low:high]
+            self._decoder.extend(self.trunk, ids, first_leave, deadline, lambda *_: report(self.trunk.length, stop))
+
+    def _assemble(
+        self,
+        layout: Layout,
+        common: int,
+        method: Method,
+        reused: Base,
+        deadline: Deadline,
+        report: Callable[[int, int], None],
+    ) -> int:
+        """Put the context together, where it is not there yet; how much of the layout is there then."""
+        if common >= reused.tokens:
+            return common
+        context = layout.trunk[: reused.tokens]
+        before = self._decoder.assemble(self.trunk, context, method, reused, deadline, report)
+        self.precompute += before
+        self.seconds -= before  # of what `reach` counts, this was done ahead
+        return reused.tokens
+
     def _empty(self, capacity: int) -> Trunk:
         return Trunk.empty(self._decoder.adapter.shape, capacity, self._queries)
 
@@ -83,12 +113,6 @@ def spans(layout: Layout, start: int, stop: int) -> list[tuple[int, int]]:
     """The stretches between `start` and `stop` that cross no point."""
     cuts = [start, *(point for point in layout.points if start < point < stop), stop]
     return [span for span in pairwise(cuts) if span[0] < span[1]]
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the device, so that times are those of work done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -77,6 +78,27 @@ class Prompt:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """Per token of the context, the squared distance of reused keys and values from those computed anew: `[L]`."""
+
+    k_L: Tensor
+    v_L: Tensor
+
+
+class Reader(Protocol):
+    """What a method that rewrites text may ask of the model that will read it."""
+
+    def encode(self, text: str) -> list[int]:
+        """The text's tokens."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens."""
+
+    def surprisal(self, ids: Sequence[int]) -> Tensor:
+        """-log p of each token after those before it, in nats: `[T]`, 0 for the first."""
+
+
+@dataclass(frozen=True)
 class Method:
     """A method that does nothing: the dense cache. Others override the hooks of the stages where they act.
 
@@ -87,6 +109,7 @@ class Method:
     `observes` whether it looks at queries when it acts;
     `horizon` what its prefill plan must see: a `chunk`, or the whole `prompt`;
     `rewrites` whether it changes the context's text;
+    `compares` the layer at which a retrieval method wants to know how far reused KV is from what it should be;
     `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`).
     """
 
@@ -97,6 +120,7 @@ class Method:
     horizon: ClassVar[str] = CHUNK
     rewrites: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
+    compares: ClassVar[int | None] = None
 
     def with_tokens(self, tokens: int) -> Self:
         """The same method with its parameters set so that it keeps, or reads, at most `tokens` tokens per layer."""
@@ -124,13 +148,27 @@ class Method:
         """Whether the budget is each query head's own, so that a KV head may keep the union of several."""
         return False
 
-    def rewrite(self, context: str) -> str:
-        """Generation: the context's text before it is tokenised and fitted."""
+    def rewrite(self, context: str, reader: Reader) -> str:
+        """Generation: the context's text before it is tokenised and fitted; `reader` is the model that will read it."""
         raise TypeError(f"{type(self).__name__} does not rewrite the context")
 
     def prefill(self, prompt: Prompt, layer: Layer) -> Plan | None:
         """Generation: what the base's rows read in a full-attention layer; None for everything."""
         raise TypeError(f"{type(self).__name__} declares the generation stage but has no prefill()")
+
+    def reuse(self, base: Base) -> tuple[int, ...]:
+        """Retrieval: where the pieces of the context begin whose KV was computed apart, each without the others.
+
+        Ascending positions above 0. `base` is the context alone: what lies behind it is read over the whole.
+        """
+        raise TypeError(f"{type(self).__name__} declares the retrieval stage but has no reuse()")
+
+    def recompute(self, cuts: tuple[int, ...], deviation: Deviation | None, base: Base) -> Tensor:
+        """Retrieval: the positions of the context, ascending, whose KV is computed again over everything before.
+
+        `deviation` is that of layer `compares`, for methods that name one.
+        """
+        raise TypeError(f"{type(self).__name__} declares the retrieval stage but has no recompute()")
 
     def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
         """Compression: another form of a full-attention layer's KV, made at the end of the base.

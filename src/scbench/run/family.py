@@ -106,7 +106,7 @@ def _compute(
     pending = (session for session in read_sessions(path) if session.id in lacking)
     for number, session in enumerate(pending):
         progress.session(number, len(lacking), session.id)
-        work = prepare(session, {name: manifest.cells[name] for name in lacking[session.id]}, loaded)
+        work = prepare(session, {name: manifest.cells[name] for name in lacking[session.id]}, loaded, decoder)
         for name, records in _answered(decoder, work, engine, recorder, progress):
             _append(writers[name], records, manifest.cells[name])
             computed[name] += 1

@@ -18,7 +18,7 @@ from scbench.engine.failure import Failure
 from scbench.engine.job import Done, Turn
 from scbench.engine.revision import ENGINE_REVISION
 from scbench.models.model import LoadedModel
-from scbench.record import Outcome, Record
+from scbench.record import Outcome, Record, StageTime
 from scbench.run.work import Work
 
 
@@ -48,6 +48,7 @@ class Recorder:
         ]
 
     def _seen(self, work: Work, cell: Cell, number: int, turn: Turn) -> dict[str, object]:
+        rewriting = {} if work.rewrite is None else {"rewrite": StageTime(work.rewrite, "shared")}
         return {
             "outcome": Outcome.NOOP if turn.noop else Outcome.TRUNCATED if work.cut.tokens else Outcome.OK,
             "detail": work.cut.detail(number),
@@ -60,7 +61,7 @@ class Recorder:
             "kept": turn.kept,
             "density": turn.density,
             "kv_bytes": turn.kv_bytes,
-            "times": turn.times,
+            "times": {**turn.times, **rewriting},
             "kernels": turn.kernels,
             "peak_bytes": turn.peak_bytes,
             "fidelity": turn.fidelity,

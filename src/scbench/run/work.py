@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from scbench.config.cell import Cell
+from scbench.engine.answer import Decoder
 from scbench.engine.config import NONE
 from scbench.engine.failure import Failure
 from scbench.engine.job import Job
@@ -20,6 +21,7 @@ from scbench.prompts.dialogue import Dialogue, build_dialogue
 from scbench.prompts.reference import OriginalError
 from scbench.prompts.reference_dialogue import build_reference
 from scbench.run.fitting import UNCUT, Cut, Fitting, check_questions
+from scbench.run.rewriting import rewritten
 from scbench.tasks.base import Task
 from scbench.tasks.session import Session
 
@@ -29,7 +31,8 @@ class Work:
     """A session's jobs, one per cell, and what is known of it before the engine starts.
 
     `cut` is what was dropped to fit the model's window, `longest` the tokens of the longest sequence. If the
-    session cannot be asked at all, `failure` says why and there are no jobs.
+    session cannot be asked at all, `failure` says why and there are no jobs. `rewrite` are the seconds that a method
+    took for the text, if one rewrites it.
     """
 
     session: Session
@@ -39,21 +42,26 @@ class Work:
     cut: Cut = UNCUT
     longest: int = 0
     failure: Failure | None = None
+    rewrite: float | None = None
 
 
-def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel) -> Work:
-    """Ask a session's questions in every cell's mode. The cells are of one family: all but method and mode the same."""
+def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, decoder: Decoder) -> Work:
+    """Ask a session's questions in every cell's mode. The cells are of one family: all but method and mode the same.
+
+    What they do to the prefill is the same too, so a context that is rewritten is rewritten once.
+    """
     some = next(iter(cells.values()))
     task = some.task.build()
     session = replace(session, turns=session.turns[: some.max_turns])
     limits = task.answer_limits(session)
     try:
+        session, seconds = rewritten(session, some, decoder, loaded)
         dialogue, cut = _dialogue(session, task, some, loaded, limits)
-        jobs = tuple(_job(name, cell, dialogue, limits) for name, cell in cells.items())
-    except ScbenchError as error:
+        jobs = tuple(_job(name, cell, dialogue, limits, seconds is not None) for name, cell in cells.items())
+    except (ScbenchError, RuntimeError, TimeoutError) as error:
         return Work(session, cells, failure=Failure.of(error))
     longest = longest_sequence(dialogue, limits, some.history)
-    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut, longest)
+    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut, longest, rewrite=seconds)
 
 
 def check_session(session: Session, cell: Cell, tokenizer: ChatTokenizer, window: int) -> None:
@@ -99,7 +107,7 @@ def _reference(
     return build_reference(session, tokenizer, requests=requests, history=cell.history, window=window, limits=limits)
 
 
-def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> Job:
+def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...], rewritten: bool) -> Job:
     layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query)
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
@@ -107,4 +115,4 @@ def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...]) -> 
     method = compose(choice.build() for choice in cell.methods)
     measured = cell.engine.build().fidelity != NONE and all(dialogue.gold)  # prompt_style=ref has gold text only
     gold = dialogue.gold if measured else ()
-    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold)
+    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold, rewritten)

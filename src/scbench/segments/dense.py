@@ -71,6 +71,13 @@ class DenseSegment(Segment):
         self._v_GCD[:, self._length : needed] = v_GTD
         self._length = needed
 
+    def put(self, position_T: Tensor, k_GTD: Tensor, v_GTD: Tensor) -> None:
+        """Other keys and values at these logical positions; only while no fork reads them."""
+        if self._shared:
+            raise RuntimeError("tokens that a fork may be reading are not changed")
+        place_T = position_T - self.start
+        self._k_GCD[:, place_T], self._v_GCD[:, place_T] = k_GTD, v_GTD
+
     def truncate(self, stop: int) -> None:
         """Forget the tokens at and after logical position `stop`."""
         self._length = min(self._length, max(0, stop - self.start))

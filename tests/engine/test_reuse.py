@@ -1,0 +1,158 @@
+"""A context put together from pieces: equal to a naive loop that reads the pieces apart and repairs token by token."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import pytest
+import torch
+
+from oracles import engine, naive_methods, sequential, tiny
+from scbench.engine.config import EngineConfig
+from scbench.engine.session import run_session
+from scbench.methods.base import Method
+from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.record import Outcome
+
+LIMIT = 6
+CUTS = (13, 30, 47)
+
+
+@dataclass(frozen=True)
+class Pieces(Method):
+    """Pieces of a context, of which the first `repaired` tokens are computed again."""
+
+    family_key: ClassVar[str] = "pieces"
+    stages: ClassVar[tuple[str, ...]] = ("retrieval",)
+
+    cuts: tuple[int, ...] = CUTS
+    repaired: int = 3
+
+    def reuse(self, base):
+        return self.cuts
+
+    def recompute(self, cuts, deviation, base):
+        first = [torch.arange(cut, min(cut + self.repaired, base.tokens)) for cut in cuts]
+        return torch.cat(first) if first else torch.empty(0, dtype=torch.long)
+
+
+@dataclass(frozen=True)
+class Blending(Pieces):
+    """The `repaired` tokens that deviate most at layer 1."""
+
+    compares: ClassVar[int | None] = 1
+
+    def recompute(self, cuts, deviation, base):
+        return deviation.v_L.topk(self.repaired).indices.sort().values
+
+
+def naive_context(model, dialogue, cuts, repaired, last=True):
+    """The cache of a context whose pieces were read apart and whose tokens `repaired` were read again, in order."""
+    whole = sequential.Lists(naive_methods.Nothing())
+    edges = [0, *cuts, len(dialogue.context)]
+    for start, stop in pairwise(edges):
+        piece = sequential.Lists(naive_methods.Nothing(), position=start)
+        logits = sequential.feed(model, piece, dialogue.context[start:stop])
+        for layer, heads in piece.layers.items():
+            whole.windows[layer], whole.scale = piece.windows[layer], piece.scale
+            mine = whole.layers.setdefault(layer, [[] for _ in heads])
+            for own, entries in zip(mine, heads, strict=True):
+                own += entries
+    for place in sorted({*repaired, len(dialogue.context) - 1} if last else repaired):
+        for heads in whole.layers.values():
+            for entries in heads:
+                entries[:] = [e for e in entries if e.position != place]
+        whole.position = place
+        logits = sequential.feed(model, whole, [dialogue.context[place]])
+    whole.position = len(dialogue.context)
+    return whole, logits
+
+
+def deviating(model, dialogue, cuts, count):
+    """The tokens whose values at layer 1 are furthest from those of the whole context."""
+    apart, _ = naive_context(model, dialogue, cuts, (), last=False)
+    whole = sequential.Lists(naive_methods.Nothing())
+    sequential.feed(model, whole, dialogue.context)
+    distance = torch.zeros(len(dialogue.context))
+    for here, there in zip(apart.layers[1], whole.layers[1], strict=True):
+        there = {entry.position: entry for entry in there}
+        for entry in here:
+            distance[entry.position] += (entry.v - there[entry.position].v).square().sum()
+    return distance.topk(count).indices.tolist()
+
+
+def expected(model, dialogue, cuts, repaired, mode):
+    answers = []
+    for turn in range(len(dialogue.opening)):
+        cache, logits = naive_context(model, dialogue, cuts, repaired)
+        spans = [dialogue.opening[turn]]
+        if mode == "multi_turn":
+            later = [[*dialogue.gold[past], *dialogue.followup[past + 1]] for past in range(turn)]
+            spans = [dialogue.opening[0], *later]
+        for span in spans:
+            logits = sequential.feed(model, cache, span)
+        answers.append(sequential.greedy(model, cache, logits, LIMIT, dialogue.stop))
+    return answers
+
+
+@pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
+@pytest.mark.parametrize("query", ["free", "aware"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "glm4"])
+def test_equals_the_naive_loop(name, query, mode):
+    dialogue, plain = tiny.dialogue(), tiny.model(name, "sequential")
+    repaired = [cut + place for cut in CUTS for place in range(3)]
+    answers = engine.answers(
+        engine.decoder(tiny.model(name, "eager"), chunk=8), dialogue, mode, LIMIT, Pieces(), query=query
+    )
+    assert answers == expected(plain, dialogue, CUTS, repaired, mode)
+    assert answers != engine.answers(engine.decoder(tiny.model(name, "eager")), dialogue, mode, LIMIT)
+
+
+@pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
+def test_the_tokens_that_deviate_most_are_computed_again(mode):
+    dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
+    repaired = deviating(plain, dialogue, CUTS, 9)
+    answers = engine.answers(engine.decoder(tiny.model("llama", "eager")), dialogue, mode, LIMIT, Blending(repaired=9))
+    assert answers == expected(plain, dialogue, CUTS, repaired, mode)
+
+
+@pytest.mark.parametrize("method", [Pieces(cuts=()), Pieces(repaired=4000), Blending(repaired=61)])
+@pytest.mark.parametrize("name", ["llama", "mistral", "gemma3"])
+@pytest.mark.parametrize("history", ["gold", "generated"])
+def test_one_piece_or_all_tokens_repaired_is_the_dense_cache(method, name, history):
+    decoder, dialogue = engine.decoder(tiny.model(name, "eager")), tiny.dialogue()
+    dense = engine.answers(decoder, dialogue, "multi_turn", LIMIT, None, None, history)
+    found = engine.answers(decoder, dialogue, "multi_turn", LIMIT, method, None, history)
+    assert found == dense
+
+
+def test_what_was_computed_ahead_is_counted_apart_and_the_rest_as_density():
+    decoder, dialogue = engine.decoder(tiny.model("llama", "eager")), tiny.dialogue()
+    jobs = [engine.job(dialogue, "multi_request", LIMIT, Pieces())]
+    (turns,) = engine.run(decoder, jobs, dialogue.stop).values()
+    times = turns[0].times
+    assert times["precompute"].seconds > 0
+    assert times["precompute"].scope == "shared"
+    assert times["prefill"].seconds > 0
+    repaired = [cut + place for cut in CUTS for place in range(3)] + [len(dialogue.context) - 1]
+    length = len(dialogue.context)
+    share = sum(place + 1 for place in repaired) / (length * (length + 1) / 2)
+    assert turns[0].density == pytest.approx((share,) * 3)
+
+
+def test_it_goes_together_with_what_acts_later():
+    decoder, dialogue = engine.decoder(tiny.model("llama", "eager")), tiny.dialogue()
+    alone = engine.answers(decoder, dialogue, "multi_turn", LIMIT, (Pieces(cuts=()), StreamingLLM(5, 24)))
+    assert alone == engine.answers(decoder, dialogue, "multi_turn", LIMIT, StreamingLLM(5, 24))
+
+
+def test_a_model_with_states_is_refused():
+    decoder, dialogue = engine.decoder(tiny.model("bamba", "eager")), tiny.dialogue()
+    jobs = [
+        engine.job(dialogue, "multi_turn", LIMIT, Pieces()),
+        engine.job(dialogue, "multi_turn", LIMIT, name="dense"),
+    ]
+    done = {d.job.cell: d for d in run_session(decoder, jobs, dialogue.stop, EngineConfig(), lambda *_: None, 200)}
+    assert done["multi_turn-gold"].failure.outcome is Outcome.ERROR
+    assert "keep states of all that came before" in done["multi_turn-gold"].failure.detail
+    assert done["dense"].failure is None
