@@ -9,7 +9,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import scbench
-from oracles import tiny
 from scbench.engine.answer import Decoder
 from scbench.errors import ScbenchError
 from scbench.grid.plan import plan
@@ -18,25 +17,10 @@ from scbench.results.store import CellStore
 from scbench.run.family import run_family
 from scbench.run.local import write_sessions
 from scbench.run.progress import NullProgress
-from toy_tokenizers import byte_level
 
 CONF = Path(__file__).parents[2] / "conf"
 SMALL = ["task=retr_kv", "task.length=1000", "task.limit=2", "task.turns=2", "task.max_new_tokens=6"]
 CELLS = ["method=dense,streaming_llm", "mode=multi_turn,multi_request", "budget=0.25"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tiny random Llama with a tokenizer, as a local folder of safetensors."""
-    path = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", adds_bos=True)
-    config = tiny.CONFIGS["llama"]()
-    config.vocab_size, config.max_position_embeddings = len(tokenizer), 2048
-    config.eos_token_id = [tokenizer.eos_token_id, 7]
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
 
 
 @pytest.fixture

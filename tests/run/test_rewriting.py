@@ -1,17 +1,19 @@
 """Methods that rewrite the text: what the model reads, what is recorded, and that the model can be asked."""
 
+import shutil
 import textwrap
 
 import pytest
 import torch
+from test_family import CONF, SMALL
 
 from oracles import engine, tiny
 from scbench.engine.answer import Deadline
-from scbench.record import Outcome
+from scbench.grid.plan import plan
 from scbench.results.store import CellStore
 from scbench.run.family import run_family
+from scbench.run.local import write_sessions
 from scbench.run.progress import NullProgress
-from test_family import folder, sweep  # noqa: F401 - fixtures
 
 METHOD = '''
     from dataclasses import dataclass, replace
@@ -42,25 +44,52 @@ METHOD = '''
 
 
 @pytest.fixture
-def conf(tmp_path, monkeypatch):
-    """The method as a user's own file, beside the repository's configuration."""
+def planned(tmp_path, monkeypatch, folder):
+    """Plans cells of the method, which is a user's own file beside a copy of the repository's configuration."""
     (tmp_path / "surprising_method.py").write_text(textwrap.dedent(METHOD))
     monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
+    conf = tmp_path / "conf"
+    shutil.copytree(CONF, conf)
+    text = "# Keep what surprises\n_target_: surprising_method.Surprising\ntokens: 100\n"
+    (conf / "method" / "surprising.yaml").write_text(text)
+
+    def make(*overrides):
+        base = [f"model.path={folder}", f"results={tmp_path / 'results'}", *SMALL]
+        manifest = plan([*base, *overrides], conf)
+        manifest.write()
+        for source in manifest.sources:
+            write_sessions(manifest, source)
+        return manifest
+
+    return make
 
 
-def test_the_text_is_rewritten_once_and_answers_are_those_of_the_shorter_text(sweep, conf, folder):  # noqa: F811
-    own = "+method._target_=surprising_method.Surprising"
-    del own
-    manifest = sweep("method=surprising", "mode=multi_turn,multi_request", "budget=0.5", "run.save_ids=true")
+def test_the_text_is_rewritten_before_it_is_tokenised(planned):
+    manifest = planned("method=surprising", "mode=multi_turn,multi_request", "budget=0.5", "run.save_ids=true")
     (family,) = manifest.families
     summary = run_family(manifest.path, family.id, NullProgress())
-    assert all(counts["outcomes"] == {"ok": 4} for counts in summary.cells.values())
+    assert all(counts["outcomes"] == {"ok": 4} for counts in summary.cells.values()), summary
+    contexts = set()
     for name in manifest.cells:
         for record in CellStore(manifest.root, name).read():
             assert record.times["rewrite"].seconds > 0
-            assert record.prompt_tokens < 700
-            assert record.outcome is Outcome.OK
+            contexts.add(record.prompt_ids[:400])
+    assert len(contexts) == 2  # one per session, the same in both modes and all turns
+    dense = planned("method=dense", "mode=multi_request")
+    run_family(dense.path, dense.families[0].id, NullProgress())
+    (cell,) = dense.cells
+    whole = CellStore(dense.root, cell).read()[0].prompt_tokens
+    short = CellStore(manifest.root, next(iter(manifest.cells))).read()[0].prompt_tokens
+    assert short < 0.7 * whole
+    assert record.kv_bytes.dense < 0.7 * CellStore(dense.root, cell).read()[0].kv_bytes.dense
+
+
+def test_a_method_that_leaves_the_text_as_it_was_is_an_error(planned):
+    manifest = planned("method=surprising", "mode=multi_turn", "method.tokens=100000")
+    (counts,) = run_family(manifest.path, manifest.families[0].id, NullProgress()).cells.values()
+    assert counts["outcomes"] == {"error": 4}
+    (name,) = manifest.cells
+    assert "Surprising should have rewritten the context" in CellStore(manifest.root, name).read()[0].detail
 
 
 def test_surprisal_is_that_of_transformers():
