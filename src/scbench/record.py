@@ -60,6 +60,26 @@ class Fidelity:
     kl_to_dense: float | None = None
 
 
+PerHead = tuple[tuple[tuple[float, ...], ...], ...]  # by layer, KV head and step
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Where dense attention looks at a turn, by full-attention layer (`layers`), KV head and step.
+
+    A step is the number of answer tokens before the one that is predicted. `mass` is the share of dense attention on
+    what the cache holds or would read; the others the share of the `top` most attended positions of the base that
+    were so when the method acted, and at the end of the turn before (None at the first).
+    """
+
+    top: int
+    layers: tuple[int, ...]
+    steps: tuple[int, ...]
+    mass: PerHead
+    since_compression: PerHead
+    since_turn_before: PerHead | None
+
+
 @dataclass(frozen=True)
 class Record:
     """One line of `results/cells/<fingerprint>/<shard>.jsonl`.
@@ -100,14 +120,15 @@ class Record:
     kernels: tuple[str, ...] = ()
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
     fidelity: Fidelity | None = None
+    diagnostics: Diagnostics | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     prompt_ids: tuple[int, ...] | None = None
     output_ids: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for one JSON line; absent token ids are left out."""
+        """Plain data for one JSON line; absent token ids and diagnostics are left out."""
         data = asdict(self)
-        for key in ("prompt_ids", "output_ids"):
+        for key in ("prompt_ids", "output_ids", "diagnostics"):
             if data[key] is None:
                 del data[key]
         return data
@@ -119,6 +140,8 @@ class Record:
         values["outcome"] = Outcome(values["outcome"])
         if values.get("kv_bytes") is not None:
             values["kv_bytes"] = KvBytes(**values["kv_bytes"])
+        if values.get("diagnostics") is not None:
+            values["diagnostics"] = Diagnostics(**{key: _tuples(part) for key, part in values["diagnostics"].items()})
         if values.get("fidelity") is not None:
             values["fidelity"] = Fidelity(**values["fidelity"])
         values["times"] = {name: StageTime(**value) for name, value in values.get("times", {}).items()}
@@ -128,3 +151,7 @@ class Record:
         if isinstance(values.get("gold"), list):
             values["gold"] = tuple(values["gold"])
         return cls(**values)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

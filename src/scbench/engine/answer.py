@@ -50,6 +50,7 @@ class Answer:
     stopped: str
 
 
+Watcher = Callable[[int, Tensor, Tensor, Call], None]  # (layer, q_HTD, k_GTD of the new tokens, call)
 Report = Callable[[int, int], None]  # (tokens done, tokens in all)
 
 
@@ -128,6 +129,20 @@ class Decoder:
         trunk.logits = {trunk.length: self._forward([ids[place] for place in chosen], chosen, again)}
         trunk.computed = {layer: float(sum(chosen) + len(chosen)) for layer in range(trunk.shape.layers)}
         return before
+
+    def watch(self, view: View, ids: Sequence[int], watcher: Watcher) -> None:
+        """Read `ids` over a view in one pass, and show each layer's queries and new keys."""
+        tails = Tails(self.adapter.shape.layers, [0], len(ids))
+        batch = self._batch([view], tails, _states([view]))
+        position_BT = torch.arange(view.length, view.length + len(ids), device=self.adapter.shape.device)[None]
+        attend = batch.attention.at(position_BT)
+
+        def watched(layer: int, q_BHTD: Tensor, k_BGTD: Tensor, v_BGTD: Tensor, call: Call) -> Tensor:
+            watcher(layer, q_BHTD[0], k_BGTD[0], call)
+            return attend(layer, q_BHTD, k_BGTD, v_BGTD, call)
+
+        ids_BT = torch.tensor([list(ids)], dtype=torch.long, device=position_BT.device)
+        self.adapter.forward(ids_BT, position_BT, watched, batch.states)
 
     def surprisal(self, ids: Sequence[int], deadline: Deadline) -> Tensor:
         """-log p of each token after those before it, in nats, on the model's device: `[T]`, 0 for the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,17 +13,22 @@ from scbench.engine.acting import act, act_again
 from scbench.engine.adapter import Shape
 from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.answering import Answered, Setting, answer_rows
+from scbench.engine.config import ATTENTION
 from scbench.engine.device import synchronise
+from scbench.engine.diagnostics import Looked, diagnosed, look, steps_of
 from scbench.engine.fidelity import fidelity, gold_predictions
 from scbench.engine.job import Job, Turn
 from scbench.engine.source import Source, spans
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row
+from scbench.errors import ScbenchError
 from scbench.methods.base import Base
 from scbench.methods.compose import Composition
 from scbench.modes import Branch, Layout, extend
-from scbench.record import Fidelity, KvBytes, StageTime
+from scbench.record import Diagnostics, Fidelity, KvBytes, StageTime
 from scbench.segments.base import Footprint
+
+EIGHTH = 8  # of the base is most attended, where no budget says how many positions are
 
 
 class Reference(Protocol):
@@ -34,6 +39,9 @@ class Reference(Protocol):
 
     def of(self, job: Job, layout: Layout, source: Source, deadline: Deadline) -> Sequence[Tensor | None]:
         """Per branch the dense cache's, or None where they are not to be had."""
+
+    def run(self, job: Job, layout: Layout, source: Source, deadline: Deadline) -> CellRun:
+        """The dense cache over the same layout, extended to its end."""
 
 
 def start(
@@ -77,6 +85,7 @@ class CellRun:
     noop: bool
     times: dict[str, StageTime]
     seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
+    before: Looked | None = None  # where dense attention looked at the turn before
 
     def together(self) -> list[Turn]:
         """The whole trunk is known: extend it from point to point, then answer all branches as one batch."""
@@ -160,9 +169,14 @@ class CellRun:
         if self.job.gold:
             measured = list(self._fidelity(branches, answered.rows))
             times["fidelity"] = StageTime(time.perf_counter() - began, "own")
+        looked: list[Diagnostics | None] = [None] * len(branches)
+        if self.setting.config.diagnostics == ATTENTION:
+            began = time.perf_counter()
+            looked = list(self._diagnose(branches, answered))
+            times["diagnostics"] = StageTime(time.perf_counter() - began, "own")
         return [
-            self._turn(branch, *one, answered, found, times)
-            for branch, one, found in zip(branches, answered.each(), measured, strict=True)
+            replace(self._turn(branch, *one, answered, times), fidelity=found, diagnostics=seen)
+            for branch, one, found, seen in zip(branches, answered.each(), measured, looked, strict=True)
         ]
 
     def _fidelity(self, branches: Sequence[Branch], rows: Sequence[Row]) -> list[Fidelity]:
@@ -176,6 +190,26 @@ class CellRun:
         gold = [self.job.gold[branch.turn] for branch in branches]
         return [fidelity(*one) for one in zip(gold, found, dense, strict=True)]
 
+    def _diagnose(self, branches: Sequence[Branch], answered: Answered) -> Iterator[Diagnostics]:
+        if self.trunk.states is not None:
+            raise ScbenchError("engine.diagnostics=attention: needs a model without recurrent states")
+        decoder, base = self.setting.decoder, self.layout.base
+        layout = replace(self.layout, branches=tuple(branches))
+        dense = self.reference.run(self.job, layout, self.source, self.deadline).trunk
+        count = max(1, base // EIGHTH) if self.job.budget is None else self.job.budget_tokens(self.trunk.shape)
+        count = min(count, base)
+        last = (dense.ids[base - 1], *self.layout.observed)
+        then = look(decoder, dense.view(base - 1), last, [len(last) - 1], None, base, count)
+        for branch, (row, answer) in zip(branches, answered.each(), strict=True):
+            leaves = branch.leaves if branch.suffix else branch.leaves - 1  # whose last token predicts the answer
+            asked = branch.suffix or (dense.ids[branch.leaves - 1],)
+            steps = steps_of(answer.tokens)
+            rows = [len(asked) - 1 + step for step in steps]
+            ids = (*asked, *answer.tokens)[: rows[-1] + 1]
+            looked = look(decoder, dense.view(leaves), ids, rows, row.view, base, count)
+            yield diagnosed(looked, then, self.before, steps, count)
+            self.before = looked
+
     @property
     def _is_dense(self) -> bool:
         """Whether nothing was changed: there is no method, or it had nothing to do."""
@@ -187,7 +221,6 @@ class CellRun:
         row: Row,
         answer: Answer,
         answered: Answered,
-        measured: Fidelity | None,
         times: dict[str, StageTime],
     ) -> Turn:
         shape = self.trunk.shape
@@ -204,7 +237,6 @@ class CellRun:
             times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
             kernels=tuple(sorted(self.setting.decoder.kernels.used)),
             peak_bytes={stage: peak for stage, peak in peaks.items() if peak is not None},
-            fidelity=measured,
         )
 
 

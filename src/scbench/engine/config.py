@@ -13,6 +13,8 @@ METHOD, FAMILY = "method", "family"
 BATCHES = (METHOD, FAMILY)
 NONE, GOLD, AUTO, KL = "none", "gold", "auto", "kl"
 FIDELITIES = (NONE, GOLD, AUTO, KL)
+ATTENTION = "attention"
+DIAGNOSTICS = (NONE, ATTENTION)
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class EngineConfig:
     `batch`: each `method` decodes its branches alone, so that its times are its own, or the branches of the whole
     `family` share one batch, which is several times faster and holds all their caches. `fidelity`: per turn the
     log-likelihood of the gold answer (`gold`), and its divergence from the dense cache where the family has a dense
-    prefill anyway (`auto`) or everywhere (`kl`), or nothing (`none`).
+    prefill anyway (`auto`) or everywhere (`kl`), or nothing (`none`). `diagnostics=attention` reads every
+    answer again over the dense cache, to see where it looks and what of that the method holds.
 
     `NOT_HASHED` are the options that cannot change what is computed, only when and how fast.
     """
@@ -34,6 +37,7 @@ class EngineConfig:
     timeout: float | None = None
     batch: str = METHOD
     fidelity: str = AUTO
+    diagnostics: str = NONE
 
     def __post_init__(self) -> None:
         known = (
@@ -41,6 +45,7 @@ class EngineConfig:
             ("kernels", self.kernels, STOREYS),
             ("batch", self.batch, BATCHES),
             ("fidelity", self.fidelity, FIDELITIES),
+            ("diagnostics", self.diagnostics, DIAGNOSTICS),
         )
         for name, value, allowed in known:
             if value not in allowed:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from scbench.engine.answer import Deadline
 from scbench.engine.answering import Setting
-from scbench.engine.cell_run import start
+from scbench.engine.cell_run import CellRun, start
 from scbench.engine.config import GOLD, KL
 from scbench.engine.job import Job
 from scbench.engine.source import Source
@@ -29,6 +29,7 @@ class DenseReference:
         self._setting = setting
         self._known: dict[Tokens, Tensor] = {}
         self._source: Source | None = None
+        self._last: CellRun | None = None
 
     def keep(self, layout: Layout, predictions: Sequence[Tensor]) -> None:
         """These are the dense cache's."""
@@ -41,15 +42,22 @@ class DenseReference:
             wanted = self._setting.config.fidelity
             if wanted == GOLD or (source.planned and wanted != KL):
                 return [None] * len(prompts)
-            self._compute(job, layout, self._dense(layout) if source.planned else source, deadline)
+            self._compute(job, layout, source, deadline)
         device = self._setting.decoder.adapter.shape.device
         return [self._known[prompt].to(device) for prompt in prompts]
 
     def _compute(self, job: Job, layout: Layout, source: Source, deadline: Deadline) -> None:
-        dense = replace(job, method=compose((Dense(),)), budget=None, layout=layout, feedback=())
-        run = start(self._setting, source, dense, layout, deadline, self)
-        run.extend()
+        run = self.run(job, layout, source, deadline)
         self.keep(layout, run.predictions(layout.branches, run.rows(layout.branches)))
+
+    def run(self, job: Job, layout: Layout, source: Source, deadline: Deadline) -> CellRun:
+        """The dense cache over the same layout, extended to its end."""
+        if self._last is None or self._last.layout != layout:
+            dense = replace(job, method=compose((Dense(),)), budget=None, layout=layout, feedback=())
+            own = self._dense(layout) if source.planned else source
+            self._last = start(self._setting, own, dense, layout, deadline, self)
+            self._last.extend()
+        return self._last
 
     def _dense(self, layout: Layout) -> Source:
         if self._source is None:

@@ -12,7 +12,7 @@ from scbench.engine.failure import Failure
 from scbench.methods.budget import Budget
 from scbench.methods.compose import Composition
 from scbench.modes import Layout, Tokens
-from scbench.record import Fidelity, KvBytes, StageTime
+from scbench.record import Diagnostics, Fidelity, KvBytes, StageTime
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,17 @@ class Job:
             return self.method
         return self.method.with_tokens(self.budget.tokens(tokens, token_bytes(shape)))
 
+    def budget_tokens(self, shape: Shape) -> int:
+        """How many tokens of the base the budget allows; all of them without one."""
+        base = self.layout.base
+        return base if self.budget is None else self.budget.tokens(base, token_bytes(shape))
+
     def nominal_ratio(self, shape: Shape) -> float:
         """The share of the base that the budget allows."""
         base = self.layout.base
         if self.budget is None or not self.method.uses_budget or not base:  # nothing to keep a share of
             return 1.0
-        return min(1.0, self.budget.tokens(base, token_bytes(shape)) / base)
+        return min(1.0, self.budget_tokens(shape) / base)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Turn:
     kernels: tuple[str, ...]
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
     fidelity: Fidelity | None = None
+    diagnostics: Diagnostics | None = None
 
 
 @dataclass(frozen=True)

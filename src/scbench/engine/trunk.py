@@ -193,7 +193,7 @@ class Trunk:
         for layer, window in enumerate(self.shape.windows):
             if window is None:
                 continue
-            keep = max(0, min(leave, self.length) - window + 1)
+            keep = max(0, min(leave, self.length) - window)  # one more, so that the last token can be read again
             if self._open[layer].start + window < keep:  # only when it frees more than it costs
                 self._open[layer] = self._open[layer].since(keep)
 

@@ -65,6 +65,7 @@ class Recorder:
             "kernels": turn.kernels,
             "peak_bytes": turn.peak_bytes,
             "fidelity": turn.fidelity,
+            "diagnostics": turn.diagnostics,
             "prompt_ids": turn.prompt if self.save_ids else None,
             "output_ids": turn.answer.tokens,
         }

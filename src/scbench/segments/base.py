@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from scbench.kernels.choose import Kernels
@@ -48,6 +49,13 @@ class Segment(ABC):
     @abstractmethod
     def footprint(self, stop: int) -> Footprint:
         """Cost of the part below logical position `stop`."""
+
+    def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
+        """Which of the positions [start, stop) the rows would read: `[G, N, L]`, or 1 for G or N that are alike.
+
+        Everything, unless a form says otherwise. For diagnostics.
+        """
+        return torch.ones(1, 1, self.stop - self.start, dtype=torch.bool, device=q_GND.device)
 
     def absorb(self, fresh: DenseSegment) -> Segment:
         """This segment with as many of the dense tokens behind it as its form can hold, at a point.

@@ -112,6 +112,10 @@ class DenseSegment(Segment):
             parts.append(self._masked(q_GND, visible, spec, kernels, common_high, high))
         return merge(parts)
 
+    def keys(self, stop: int) -> Tensor:
+        """The keys below logical position `stop`."""
+        return self._k_GCD[:, : self._inside(stop) - self.start]
+
     def footprint(self, stop: int) -> Footprint:
         """Cost of the part below logical position `stop`; a decoded token reads all of it."""
         tokens = self._inside(stop) - self.start

@@ -48,6 +48,12 @@ class KeptSegment(Segment):
         mask_GNL = _seen(self.position_GL, visible)
         return kernels.masked(q_GND, self.k_GLD, self.v_GLD, mask_GNL, spec.scale)
 
+    def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
+        """The kept tokens."""
+        heads = self.position_GL.shape[0]
+        kept_GL = torch.zeros(heads, self._stop - self.start, dtype=torch.bool, device=q_GND.device)
+        return kept_GL.scatter_(1, self.position_GL - self.start, True).unsqueeze(1)
+
     def footprint(self, stop: int) -> Footprint:
         """Kept tokens below `stop`, and one 8-byte position for each; the positions are not read to decode."""
         kept = int((self.position_GL < stop).sum())
@@ -79,6 +85,17 @@ class RaggedSegment(Segment):
             self._attend(number, q_GND[number : number + 1], visible, spec, kernels) for number in range(len(q_GND))
         ]
         return Partial(torch.cat([part.out_GND for part in parts]), torch.cat([part.lse_GN for part in parts]))
+
+    def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
+        """Each head's own tokens, and of these each query head's."""
+        parts = []
+        for number, head in enumerate(self.heads):
+            kept_1NL = head.reads(q_GND, visible).expand(1, q_GND.shape[1], -1).clone()
+            if self.masks is not None:
+                place_NK = (head.position_GL - self.start).expand(q_GND.shape[1], -1)
+                kept_1NL[0].scatter_(1, place_NK, self.masks[number][visible.head_N])
+            parts.append(kept_1NL)
+        return torch.cat(parts)
 
     def footprint(self, stop: int) -> Footprint:
         """The sum over the KV heads; tokens are their mean. A query head's mask costs a bit per token."""

@@ -73,6 +73,14 @@ class PagedSegment(Segment):
             return self._attend_many(q_GND, visible, spec, kernels)
         return self._attend_one(q_GND, visible, spec, kernels)
 
+    def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
+        """The tokens of the pages that each row chooses."""
+        tokens = self.stop - self.start
+        if self.paging.pages >= self.low_GPD.shape[1]:
+            return super().reads(q_GND, visible)
+        read_GNP = _read(self.choose(q_GND, visible), self.low_GPD.shape[1])
+        return read_GNP.repeat_interleave(self.paging.page, dim=-1)[..., :tokens]
+
     def footprint(self, stop: int) -> Footprint:
         """All tokens and the bounds are stored; a token reads the bounds and its pages."""
         heads, pages, dim = self.low_GPD.shape
