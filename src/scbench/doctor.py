@@ -48,6 +48,7 @@ def _version(name: str) -> str | None:
 def _devices() -> Iterator[str]:
     import torch
 
+    from scbench.engine.memory import PeakMemory
     from scbench.kernels import torch_cpu
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -57,8 +58,14 @@ def _devices() -> Iterator[str]:
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         yield f"ok  cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
-    if not torch.cuda.is_available():
-        yield "--  no CUDA device that this torch can use: runs on the CPU"
+    if torch.cuda.is_available():
+        yield "--  kernels on cuda have never run on a GPU: compare with engine.kernels=reference first"
+    else:
+        yield "--  no CUDA device that this torch can use: runs on the CPU (kernels for GPUs have never run on one)"
+    if shutil.which("g++") is None:
+        yield "--  g++, optional (faster decoding of rounded caches on the CPU): apt-get install g++"
+    if PeakMemory(torch.device("cpu")).bytes() is None:
+        yield "--  this system does not tell the peak of memory: records will lack peak_bytes"
 
 
 def _scheduler() -> Iterator[str]:

@@ -1,7 +1,7 @@
 """ATen's flash attention for CPUs, which gives the log-sum-exp that merging needs.
 
-The operator is private to torch, so nothing outside this module names it. It is used where no mask is needed
-(its masked form leaves rows that see nothing undefined); masked rests go to `blockwise`.
+The operator is private to torch; besides this module only `batched` names it. It is used where no mask is needed (its
+masked form leaves rows that see nothing undefined); masked rests go to `blockwise`.
 """
 
 from __future__ import annotations
