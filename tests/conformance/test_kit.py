@@ -5,6 +5,7 @@ from pathlib import Path
 
 import broken
 import pytest
+import sound
 
 from scbench.cli import main
 from scbench.conformance.checks import Kit
@@ -26,6 +27,9 @@ METHODS = [
     Quest(page=5, dense_layers=1, group="each"),
     AShape(),
     MInference(9, 7, 6, 2, 3, 4),
+    sound.Pieces(),
+    sound.Blending(repaired=5),
+    sound.Surprising(),
 ]
 
 
@@ -44,6 +48,8 @@ def test_built_in_methods_pass(method):
         (broken.KeepsTooMuch(), "keeps what its budget says"),
         (broken.Remembers(), "the same twice"),
         (Dense(), "acts"),
+        (sound.Verbose(), "keeps what its budget says"),
+        (sound.Sloppy(), "lossless"),
     ],
 )
 def test_a_broken_rule_is_caught(method, check):

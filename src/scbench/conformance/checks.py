@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from scbench.conformance import sequential, stage
+from scbench.conformance.result import Check, Result, tried
+from scbench.conformance.rewriting import check_rewriting
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
 from scbench.engine.config import EngineConfig
@@ -33,14 +35,6 @@ Answers = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Result:
-    """One check: its name and, if it failed, what was seen."""
-
-    name: str
-    failure: str = ""
-
-
-@dataclass(frozen=True)
 class Kit:
     """A method to be tried, set to keep or read few tokens if it takes a budget."""
 
@@ -53,7 +47,10 @@ class Kit:
 
     def run(self) -> Iterator[Result]:
         """Every check, one after the other. An exception inside a check is its failure."""
-        checks: list[tuple[str, Callable[[], str]]] = [
+        if self.method.rewrites:
+            yield from check_rewriting(self.tried, BUDGET)
+            return
+        checks: list[Check] = [
             ("acts", self._acts),
             *(
                 (f"equals the sequential loop: {name}", lambda name=name: self._equals(name))
@@ -76,11 +73,7 @@ class Kit:
             ("composes with a sparse prefill", self._composes),
             ("keeps what its budget says", self._memory),
         ]
-        for name, check in checks:
-            try:
-                yield Result(name, check())
-            except Exception as error:
-                yield Result(name, f"{type(error).__name__}: {error}")
+        yield from tried(checks)
 
     def _acts(self) -> str:
         base = Base(CONTEXTS[0])
@@ -180,13 +173,15 @@ class Kit:
         return _first(_compare(done[mode], self._answers("grouped-query", mode), "in a family", mode) for mode in MODES)
 
     def _hybrid(self) -> str:
+        if "retrieval" in self.tried.stages:  # what a state has taken in cannot be put together from pieces
+            return ""
         talk = stage.dialogue(CONTEXTS[0])
         jobs = [_job(mode, mode, talk, compose([self.tried])) for mode in MODES]
         together = _run(_decoder("hybrid", 16), jobs, talk, "family")
         return _first(_compare(together[mode], self._answers("hybrid", mode), "in a family", mode) for mode in MODES)
 
     def _composes(self) -> str:
-        if "generation" in self.tried.stages:
+        if {"generation", "retrieval"} & set(self.tried.stages):
             return ""
         both = compose([AShape(5, 17), self.tried])
         return _first(self._difference("grouped-query", mode, CONTEXTS[0], method=both) for mode in MODES)

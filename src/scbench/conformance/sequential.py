@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge
 from scbench.kernels.spec import Spec, Visible
-from scbench.methods.base import Base, Layer, Method, Prompt, Queries
+from scbench.methods.base import Base, Deviation, Layer, Method, Prompt, Queries
 from scbench.methods.compose import Composition
 from scbench.prompts.dialogue import Dialogue
 from scbench.segments.base import Segment
@@ -61,9 +62,16 @@ class Loop:
             logits = self._forward([token])
         return logits
 
-    def read_base(self, ids: Sequence[int]) -> Tensor:
-        """The same for the base, which a method may plan: then all of it at once."""
+    def read_base(self, ids: Sequence[int], context: int) -> Tensor:
+        """The same for the base, which a method may plan: then all of it at once.
+
+        A method that reuses KV has its first `context` tokens put together from pieces.
+        """
         acting = self._method.acting(Base(len(ids), self._protected))
+        assembler = acting.at("retrieval")
+        if assembler is not None:
+            logits = self._assemble(ids[:context], assembler)
+            return self.read(ids[context:]) if len(ids) > context else logits
         self._planner = acting.at("generation")
         logits = self.read(ids) if self._planner is None else self._forward(list(ids))
         self._planner = None
@@ -127,6 +135,47 @@ class Loop:
             1, heads, dim
         )
 
+    def _assemble(self, ids: Sequence[int], method: Method) -> Tensor:
+        """Pieces that were read apart, then the chosen tokens again, one after the other, over all before."""
+        base = Base(len(ids), self._protected)
+        cuts = method.reuse(base)
+        for start, stop in pairwise((0, *cuts, len(ids))):
+            piece = self._beside(start)
+            piece.read(ids[start:stop])
+            for number, layer in piece._layers.items():
+                own = self._layers.setdefault(number, _Layer(layer.window, layer.scale))
+                own.fresh += layer.fresh
+                own.queries += layer.queries
+        deviation = None
+        if method.compares is not None:
+            whole = self._beside(0)
+            whole.read(ids)
+            deviation = self._deviation(whole, sorted(self._layers)[min(method.compares, len(self._layers) - 1)])
+        for place in sorted({*method.recompute(cuts, deviation, base).tolist(), len(ids) - 1}):
+            again = self._beside(place)
+            for number, layer in self._layers.items():
+                again._layers[number] = _Layer(layer.window, layer.scale, [], layer.fresh[:place])
+            logits = again.read([ids[place]])
+            for number, layer in self._layers.items():
+                layer.fresh[place] = again._layers[number].fresh[place]
+                layer.queries[place] = again._layers[number].queries[0]
+        self.tokens = len(ids)
+        return logits
+
+    def _beside(self, tokens: int) -> Loop:
+        """A dense loop of its own, whose next token stands at this position."""
+        loop = Loop(self._model, Composition(()), self._protected)
+        loop.tokens = tokens
+        return loop
+
+    def _deviation(self, whole: Loop, number: int) -> Deviation:
+        pairs = zip(self._layers[number].fresh, whole._layers[number].fresh, strict=True)
+        distances = [
+            ((k - other_k).square().sum(), (v - other_v).square().sum()) for (k, v), (other_k, other_v) in pairs
+        ]
+        k_L, v_L = (torch.stack(part) for part in zip(*distances, strict=True))
+        return Deviation(k_L, v_L)
+
     def _planned(self, number: int, layer: _Layer, q_HTD: Tensor, stop: int) -> Tensor:
         """All of the base at once, under the plan's own mask."""
         dense = layer.dense(stop)
@@ -178,7 +227,7 @@ def multi_turn(
     for turn in range(len(dialogue.opening)):
         said = dialogue.gold if history == "gold" else answers
         loop = Loop(model, method, dialogue.protected)
-        logits = loop.read_base([*dialogue.context, *dialogue.opening[0]])
+        logits = loop.read_base([*dialogue.context, *dialogue.opening[0]], len(dialogue.context))
         loop.act()
         for past in range(turn):
             logits = loop.read([*said[past], *dialogue.followup[past + 1]])
@@ -192,7 +241,7 @@ def multi_request(model: PreTrainedModel, dialogue: Dialogue, method: Compositio
     answers = []
     for question in dialogue.opening:
         loop = Loop(model, method, dialogue.protected)
-        loop.read_base(dialogue.context)
+        loop.read_base(dialogue.context, len(dialogue.context))
         loop.act()
         logits = loop.read(question)
         loop.settle()

@@ -156,7 +156,9 @@ class Decoder:
             batch = self._batch([trunk.view(trunk.length)], tails, trunk.states)
             logits_TV = self._predicting(batch, [chunk], len(chunk))[0].float()
             trunk.append(chunk, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_TV[-1], {})
-            following = torch.tensor(ids[place + 1 : place + 1 + len(chunk)], device=trunk.shape.device)
+            following = torch.tensor(
+                ids[place + 1 : place + 1 + len(chunk)], dtype=torch.long, device=trunk.shape.device
+            )
             found.append(F.cross_entropy(logits_TV[: len(following)], following, reduction="none"))
         return torch.cat(found)[: len(ids)]
 

@@ -54,4 +54,10 @@ def compose(parts: Iterable[Method]) -> Composition:
         names = [type(part).__name__ for part in parts if stage in part.stages]
         if len(names) > 1:
             raise ScbenchError(f"method: {' and '.join(names)} both act at the {stage} stage; choose one of them")
+    bases = [
+        part for part in parts if "retrieval" in part.stages or ("generation" in part.stages and not part.rewrites)
+    ]
+    if len(bases) > 1:
+        names = [type(part).__name__ for part in bases]
+        raise ScbenchError(f"method: {' and '.join(names)} both decide how the base is read; choose one of them")
     return Composition(parts)
