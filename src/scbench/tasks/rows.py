@@ -106,7 +106,9 @@ def _object(place: str, line: bytes) -> Values:
     except UnicodeDecodeError as error:
         raise ScbenchError(f"{place}: byte {error.start + 1} is not UTF-8") from error
     except json.JSONDecodeError as error:
-        raise ScbenchError(f"{place}: not JSON ({error.msg} at character {error.pos + 1})") from error
+        raise ScbenchError(
+            f"{place}: not JSON ({error.msg.removesuffix(' at')} at character {error.pos + 1})"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ScbenchError(f"{place}: not JSON ({error})") from error
     return _mapping(place, row)
