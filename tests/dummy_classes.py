@@ -38,6 +38,7 @@ class Sparse:
     stages: ClassVar[tuple[str, ...]] = ("generation",)
     observes: ClassVar[bool] = True
     repeats: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
 
     pattern: str = "a"
     layers: tuple[int, ...] = (0, 1)

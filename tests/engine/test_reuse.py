@@ -12,6 +12,8 @@ from scbench.engine.config import EngineConfig
 from scbench.engine.session import run_session
 from scbench.methods.base import Method
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.retrieval.cacheblend import CacheBlend
+from scbench.methods.retrieval.epic import Epic
 from scbench.record import Outcome
 
 LIMIT = 6
@@ -156,3 +158,22 @@ def test_a_model_with_states_is_refused():
     assert done["multi_turn-gold"].failure.outcome is Outcome.ERROR
     assert "keep states of all that came before" in done["multi_turn-gold"].failure.detail
     assert done["dense"].failure is None
+
+
+def test_cacheblend_computes_again_what_deviates_most():
+    dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
+    cuts = (20, 40, 60)
+    repaired = deviating(plain, dialogue, cuts, 13)  # a fifth of 61 tokens, rounded up
+    decoder = engine.decoder(tiny.model("llama", "eager"))
+    for mode in ("multi_turn", "multi_request"):
+        answers = engine.answers(decoder, dialogue, mode, LIMIT, CacheBlend(20, 0.2))
+        assert answers == expected(plain, dialogue, cuts, repaired, mode)
+
+
+def test_epic_computes_the_first_tokens_of_every_chunk_again():
+    dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
+    repaired = [*range(20, 24), *range(40, 44), 60]
+    decoder = engine.decoder(tiny.model("llama", "eager"))
+    for mode in ("multi_turn", "multi_request"):
+        answers = engine.answers(decoder, dialogue, mode, LIMIT, Epic(20, 4))
+        assert answers == expected(plain, dialogue, (20, 40, 60), repaired, mode)

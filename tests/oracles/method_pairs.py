@@ -1,15 +1,33 @@
 """Methods of the engine beside naive ones that should answer the same."""
 
+import torch
+
 from oracles import naive_methods
+from scbench.methods.bounds.oracle_topk import OracleTopK
+from scbench.methods.bounds.random_tokens import RandomTokens
 from scbench.methods.compression.kivi import Kivi
+from scbench.methods.compression.pyramidkv import PyramidKV
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.minference import MInference
+from scbench.methods.generation.tri_shape import TriShape
 from scbench.methods.loading.quest import Quest
 
 PROTECTED = frozenset(range(4))
 MINFERENCE = {"vertical": 9, "slash": 7, "last": 6, "first": 2, "near": 3, "block": 4}
+
+
+def drawn(layer, tokens, heads):
+    """What `RandomTokens(26, 5, 7)` keeps: by the same numbers, drawn and ranked again."""
+    generator = torch.Generator().manual_seed(hash((7, layer, tokens)) % 2**63)
+    kept = []
+    for numbers in torch.rand(heads, tokens, generator=generator).tolist():
+        always = PROTECTED | set(range(tokens - 5, tokens))
+        others = sorted(set(range(tokens)) - always, key=lambda place: -numbers[place])
+        kept.append(always | set(others[: 26 - len(always)]))
+    return kept
+
 
 METHODS = {
     "streaming_llm": (StreamingLLM(5, 24), naive_methods.Streaming(5, 24)),
@@ -21,6 +39,13 @@ METHODS = {
     "quest": (Quest(24, 4, 0), naive_methods.Quest(24, 4, 0)),
     "quest_each": (Quest(20, 5, 1, "each"), naive_methods.Quest(20, 5, 1, "each")),
     "a_shape": (AShape(5, 17), naive_methods.AShape(5, 17)),
+    "tri_shape": (TriShape(5, 17, 9), naive_methods.TriShape(5, 17, 9)),
+    # 26 - 7 tokens on average: 36, 19 and 2, and a window of 7
+    "pyramidkv": (PyramidKV(26, 7, 5, beta=9), naive_methods.Pyramid((43, 26, 9), 7, 5, "mean", PROTECTED)),
+    "pyramidkv_each": (PyramidKV(16, 3, 3, "each", 4), naive_methods.Pyramid((26, 16, 6), 3, 3, "each", PROTECTED)),
+    "random": (RandomTokens(26, 5, 7), naive_methods.Drawn(drawn)),
+    "oracle_topk": (OracleTopK(9), naive_methods.Oracle(9, "mean")),
+    "oracle_topk_each": (OracleTopK(7, "each"), naive_methods.Oracle(7, "each")),
     "minference": (MInference(**MINFERENCE), naive_methods.MInference(**MINFERENCE)),
     "minference+snapkv": (
         (MInference(**MINFERENCE), SnapKV(30, 7, 5)),

@@ -189,3 +189,53 @@ class MInference(Nothing):
 def _top(scores, forced, count):
     order = sorted(range(len(scores)), key=lambda n: (n >= forced, -scores[n], n))
     return set(order[: max(count, forced)])
+
+
+class TriShape(AShape):
+    def __init__(self, sinks, window, last):
+        super().__init__(sinks, window)
+        self.last = last
+
+    def plan(self, layer, cache, q_HTD, k_GTD, scale):
+        narrow, total = super().plan(layer, cache, q_HTD, k_GTD, scale), q_HTD.shape[1]
+        return lambda head, i, j: i >= total - self.last or narrow(head, i, j)
+
+
+class Pyramid(SnapKV):
+    """`layers` is how many tokens each layer keeps, worked out by hand."""
+
+    def __init__(self, layers, window, kernel, group, protected):
+        super().__init__(0, window, kernel, group, protected)
+        self.layers = layers
+
+    def act(self, cache, queries, since=0):
+        for layer, heads in cache.full():
+            self.tokens = self.layers[layer]
+            for g, entries in enumerate(heads):
+                entries[:] = self.keep(cache, queries[layer], g, len(heads), entries)
+
+
+class Drawn(Nothing):
+    """Keeps what a method kept elsewhere: `kept` maps (layer, tokens) to positions per KV head."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def act(self, cache, queries, since=0):
+        for layer, heads in cache.full():
+            for entries, positions in zip(heads, self.kept(layer, cache.position, len(heads)), strict=True):
+                entries[:] = [e for e in entries if e.position in positions]
+
+
+class Oracle(Nothing):
+    def __init__(self, tokens, group):
+        self.tokens, self.group = tokens, group
+
+    def reads(self, layer, cache, entries, q_gD, head):
+        old = [e for e in entries if e.position < cache.settled]
+        scores = {}
+        for e in old:
+            each = [float(q @ e.k) for q in q_gD]
+            scores[e.position] = each[head] if self.group == "each" else sum(each) / len(each)
+        best = set(sorted(scores, key=lambda place: -scores[place])[: self.tokens])
+        return [e for e in entries if e.position >= cache.settled or e.position in best]

@@ -41,7 +41,7 @@ COMMON = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
     "initializer_range": 0.25,  # large enough that attention is sharp and every token matters
-    "pad_token_id": 0,
+    "pad_token_id": None,  # a padding token's embedding is zero, and all scores of its query tie
     "bos_token_id": 1,
     "eos_token_id": 2,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +22,10 @@ def install(model: nn.Module, rows: int = ROWS) -> None:
             module.forward = _in_parts(module.forward, rows)
 
 
-def _in_parts(forward: Callable[[Tensor], Tensor], rows: int) -> Callable[[Tensor], Tensor]:
-    def parted(x_BTD: Tensor) -> Tensor:
-        if x_BTD.dim() != 3 or x_BTD.shape[1] <= rows:
-            return forward(x_BTD)
+def _in_parts(forward: Callable[..., Tensor], rows: int) -> Callable[..., Tensor]:
+    def parted(x_BTD: Tensor, *others: Any, **named: Any) -> Tensor:
+        if others or named or x_BTD.dim() != 3 or x_BTD.shape[1] <= rows:  # some take a residual too
+            return forward(x_BTD, *others, **named)
         return torch.cat([forward(part_BtD) for part_BtD in torch.split(x_BTD, rows, dim=1)], dim=1)
 
     return parted

@@ -84,10 +84,12 @@ class PagedSegment(Segment):
     def footprint(self, stop: int) -> Footprint:
         """All tokens and the bounds are stored; a token reads the bounds and its pages."""
         heads, pages, dim = self.low_GPD.shape
-        bounds = 2 * heads * pages * dim * self.low_GPD.element_size()
         tokens = self.stop - self.start
         token = 2 * heads * dim * self.low_GPD.element_size()
         read = min(tokens, self.paging.pages * self.paging.page)
+        if self.paging.page == 1:  # the keys are their own bounds: nothing more is stored, and all of them are read
+            return Footprint(tokens, tokens * token, (tokens + read) * token // 2)
+        bounds = 2 * heads * pages * dim * self.low_GPD.element_size()
         return Footprint(tokens, tokens * token + bounds, read * token + bounds)
 
     def choose(self, q_GND: Tensor, visible: Visible) -> Tensor:
@@ -159,6 +161,8 @@ class PagedSegment(Segment):
 def _bounds(k_GLD: Tensor, page: int) -> tuple[Tensor, Tensor]:
     """Smallest and largest key per page and channel; the last page may be short."""
     heads, tokens, dim = k_GLD.shape
+    if page == 1:
+        return k_GLD, k_GLD
     whole = tokens // page * page
     paged_GPtD = k_GLD[:, :whole].reshape(heads, -1, page, dim)
     low, high = [paged_GPtD.amin(2)] if whole else [], [paged_GPtD.amax(2)] if whole else []

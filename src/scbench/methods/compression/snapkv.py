@@ -46,11 +46,14 @@ class SnapKV(Method):
     def __post_init__(self) -> None:
         if self.window < 1 or self.kernel < 1 or self.kernel % 2 == 0 or self.tokens < 1:
             raise ScbenchError(
-                f"snapkv: tokens={self.tokens}, window={self.window} and kernel={self.kernel} must be at least 1, "
-                "and kernel odd"
+                f"{self._name()}: tokens={self.tokens}, window={self.window} and kernel={self.kernel} must be at least "
+                "1, and kernel odd"
             )
         if self.group not in GROUPS:
-            raise ScbenchError(f"snapkv: group={self.group}: expected one of {', '.join(GROUPS)}")
+            raise ScbenchError(f"{self._name()}: group={self.group}: expected one of {', '.join(GROUPS)}")
+
+    def _name(self) -> str:
+        return type(self).__name__.lower()
 
     @property
     def queries(self) -> int:
@@ -76,15 +79,18 @@ class SnapKV(Method):
 
     def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
         """Choose by the attention of the last queries."""
+        return self._choose(cache, queries, base, self.tokens)
+
+    def _choose(self, cache: Cache, queries: Queries | None, base: Base, tokens: int) -> Segment:
         if queries is None:
-            raise RuntimeError("snapkv acts on what the last queries look at, but none were observed")
+            raise RuntimeError("it acts on what the last queries look at, but none were observed")
         score_GgL = self._scores(cache, queries)
         always_L = torch.isin(cache.position_GL, base.protected_positions(score_GgL.device))
         always_L |= cache.position_GL >= base.tokens - self.window
         if self.group == "each":
-            return _union(cache, torch.stack([best(s, always_L, self.tokens) for s in score_GgL.unbind(1)], dim=1))
+            return _union(cache, torch.stack([best(s, always_L, tokens) for s in score_GgL.unbind(1)], dim=1))
         score_GL = score_GgL.mean(dim=1) if self.group == "mean" else score_GgL.amax(dim=1)
-        return cache.select(best(score_GL, always_L, self.tokens))
+        return cache.select(best(score_GL, always_L, tokens))
 
     def _scores(self, cache: Cache, queries: Queries) -> Tensor:
         """Smoothed sums of attention weights per query head: `[G, g, L]`."""

@@ -1,0 +1,49 @@
+"""PyramidKV: SnapKV with more tokens in the lower layers than in the upper ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from scbench.errors import ScbenchError
+from scbench.methods.base import Base, Cache, Layer, Queries
+from scbench.methods.compression.snapkv import SnapKV
+from scbench.segments.base import Segment
+
+
+@dataclass(frozen=True)
+class PyramidKV(SnapKV):
+    """SnapKV's choice with a budget that falls from layer to layer (arXiv 2406.02069, §3.2).
+
+    With C = `tokens`, w = `window` and N layers, layer l keeps w + max - l·⌊(max - min)/(N - 1)⌋ tokens, where
+    min = ⌊(C - w)/`beta`⌋ and max = 2·(C - w) - min: `tokens` on average. Where max exceeds the base without its
+    window, it is that, and min what is left. A base of fewer than 2·(C - w) tokens is compressed as SnapKV does. Layers
+    are counted over the whole model; those with a sliding window keep it.
+
+    Memory O(tokens) on average, prefill O(n²) + O(window·n), decode O(tokens) per token. Defaults are SCBench's.
+    """
+
+    stages: ClassVar[tuple[str, ...]] = ("compression",)
+
+    beta: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.beta < 1:
+            raise ScbenchError(f"pyramidkv: beta={self.beta}: expected at least 1")
+
+    def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
+        """Choose by the attention of the last queries, as many as this layer may keep."""
+        return self._choose(cache, queries, base, self.layer_tokens(layer, base.tokens))
+
+    def layer_tokens(self, layer: Layer, base: int) -> int:
+        """How many tokens a layer keeps of a base of so many."""
+        free = self.tokens - self.window
+        if base < 2 * free or layer.count == 1:
+            return self.tokens
+        low = free // self.beta
+        high = 2 * free - low
+        if high >= base - self.window:
+            high = base - self.window
+            low = 2 * free - high
+        return self.window + high - layer.index * ((high - low) // (layer.count - 1))

@@ -1,0 +1,1 @@
+"""Methods that put a context together from KV computed elsewhere."""
