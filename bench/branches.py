@@ -103,7 +103,11 @@ def _ours(talk: Any, mode: str) -> Any:
 
 
 def _theirs(talk: Any, mode: str) -> Any:
-    """The loop that one writes with transformers: a copy of the prefix's cache per question, then `generate`."""
+    """The loop that one writes with transformers: a copy of the prefix's cache per question, then `generate`.
+
+    Where there is one question only, the cache is cut back afterwards instead of being copied.
+    """
+    one = len(talk.opening) == 1
     with torch.inference_mode():
         prefix = [*talk.context, *(talk.opening[0] if mode == "multi_turn" else ())]
         cached = DynamicCache()
@@ -112,7 +116,7 @@ def _theirs(talk: Any, mode: str) -> Any:
     def run() -> Answers:
         found = []
         with torch.inference_mode():
-            cache, known = copy.deepcopy(cached), list(prefix)
+            cache, known = cached, list(prefix)
             for turn in range(len(talk.opening)):
                 if mode == "multi_request":
                     found.append(_generate([*prefix, *talk.opening[turn]], copy.deepcopy(cached)))
@@ -122,7 +126,8 @@ def _theirs(talk: Any, mode: str) -> Any:
                     fed = [known[-1], *new[:-1]]
                     peer()(input_ids=torch.tensor([fed]), past_key_values=cache, logits_to_keep=1)
                     known += new
-                found.append(_generate(known, copy.deepcopy(cache)))
+                found.append(_generate(known, cache if one else copy.deepcopy(cache)))
+            cached.crop(len(prefix) - 1)
         return found
 
     return run

@@ -160,9 +160,9 @@ FAILING = [
 
 @pytest.mark.parametrize(("method", "outcome", "words"), FAILING, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
-@pytest.mark.parametrize("history", ["gold", "generated"])
+@pytest.mark.parametrize("history", ["gold", pytest.param("generated", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("batch", ["method", "family"])
-@pytest.mark.parametrize("place", [0, 1, 2, 3])
+@pytest.mark.parametrize("place", [1, *(pytest.param(place, marks=pytest.mark.slow) for place in (0, 2, 3))])
 def test_a_failing_method_costs_itself_only(decoder, method, outcome, words, mode, history, batch, place):
     methods = {"dense": Dense(), "streaming": StreamingLLM(5, 24), "planned": AShape(5, 17)}
     names = [*methods]

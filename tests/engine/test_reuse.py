@@ -99,7 +99,7 @@ def expected(model, dialogue, cuts, repaired, mode):
 
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
 @pytest.mark.parametrize("query", ["free", "aware"])
-@pytest.mark.parametrize("name", ["llama", "qwen3", "glm4"])
+@pytest.mark.parametrize("name", ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("qwen3", "glm4"))])
 def test_equals_the_naive_loop(name, query, mode):
     dialogue, plain = tiny.dialogue(), tiny.model(name, "sequential")
     repaired = [cut + place for cut in CUTS for place in range(3)]
