@@ -127,7 +127,8 @@ def _theirs(talk: Any, mode: str) -> Any:
                     peer()(input_ids=torch.tensor([fed]), past_key_values=cache, logits_to_keep=1)
                     known += new
                 found.append(_generate(known, cache if one else copy.deepcopy(cache)))
-            cached.crop(len(prefix) - 1)
+            if longer := cached.get_seq_length() - (len(prefix) - 1):
+                cached.crop(-longer)
         return found
 
     return run

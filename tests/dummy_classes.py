@@ -13,6 +13,8 @@ class Dense:
     stages: ClassVar[tuple[str, ...]] = ()
     observes: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
+    rewrites: ClassVar[bool] = False
+    needs_dense: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Streaming:
     stages: ClassVar[tuple[str, ...]] = ("compression",)
     observes: ClassVar[bool] = False
     repeats: ClassVar[bool] = True
+    rewrites: ClassVar[bool] = False
+    needs_dense: ClassVar[bool] = False
 
     sinks: int = 4
     window: int = 64
@@ -39,6 +43,7 @@ class Sparse:
     observes: ClassVar[bool] = True
     repeats: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
+    needs_dense: ClassVar[bool] = False
 
     pattern: str = "a"
     layers: tuple[int, ...] = (0, 1)

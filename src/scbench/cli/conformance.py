@@ -66,7 +66,13 @@ def _of_file(name: str, overrides: Sequence[str]) -> Any:
     ]
     if len(own) != 1:
         raise ScbenchError(f"{name}: defines {len(own)} methods, expected one subclass of scbench.methods.base.Method")
-    return own[0](**_options(overrides, own[0], name))
+    options = _options(overrides, own[0], name)
+    try:
+        return own[0](**options)
+    except ScbenchError:
+        raise
+    except Exception as error:
+        raise ScbenchError(f"{name}: {own[0].__name__} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _options(overrides: Sequence[str], cls: type[Any], origin: str) -> Mapping[str, Any]:

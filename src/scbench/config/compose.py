@@ -214,6 +214,7 @@ def _cells(axes: Sequence[tuple[tuple[Choice, ...], ...]], shared: Sequence[Shar
     for (model,), methods, (task,), (mode,), (engine,) in product(*axes):
         _check_together(methods)
         for config in shared:
+            _check_again(methods, config.compress)
             yield Cell(
                 model=model,
                 methods=methods,
@@ -235,6 +236,16 @@ def _check_together(methods: Sequence[Choice]) -> None:
         compose_methods(choice.build() for choice in methods)
     except ScbenchError as error:
         raise ScbenchError(f"method={'+'.join(choice.name for choice in methods)}: {error}") from error
+
+
+def _check_again(methods: Sequence[Choice], compress: str) -> None:
+    for choice in methods if compress != "once" else ():
+        method = choice.build()
+        if method.repeats and method.per_query_head:
+            raise ScbenchError(
+                f"compress={compress}: {choice.name} with a choice per query head cannot compress again; "
+                f"use compress=once or another method.{choice.name}.group"
+            )
 
 
 def _query(query: str, mode: Choice) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scbench.conformance import sequential, stage
 from scbench.conformance.result import Check, Result, tried
@@ -18,6 +19,7 @@ from scbench.engine.config import EngineConfig
 from scbench.engine.job import Job, Turn
 from scbench.engine.session import run_session
 from scbench.kernels.choose import Kernels
+from scbench.kernels.spec import Visible
 from scbench.methods.base import Base, Cache, Layer, Method, Queries
 from scbench.methods.compose import Composition, compose
 from scbench.methods.generation.a_shape import AShape
@@ -28,6 +30,8 @@ from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
 
 LIMIT = 8
+TEMPLATE = 4  # tokens
+LAYERS = 3
 MODES = (MULTI_TURN, MULTI_REQUEST)
 BUDGET = 24  # tokens, for methods that take a budget
 CONTEXTS = (61, 64, 97)  # one cuts pages, groups and chunks, one fills them, one has several
@@ -72,6 +76,7 @@ class Kit:
             ("a hybrid model", self._hybrid),
             ("composes with a sparse prefill", self._composes),
             ("keeps what its budget says", self._memory),
+            ("keeps the template's tokens", self._protected),
         ]
         yield from tried(checks)
 
@@ -104,6 +109,8 @@ class Kit:
         )
 
     def _lossless(self) -> str:
+        if type(self.method.lossless()) is not type(self.method):
+            return f"its lossless setting is a {type(self.method.lossless()).__name__}, another method"
         whole, dense = compose([self.method.lossless()]), compose([Dense()])
         return _first(
             _compare(self._answers(name, mode, whole), self._answers(name, mode, dense), "lossless", f"{name}, {mode}")
@@ -187,13 +194,39 @@ class Kit:
         return _first(self._difference("grouped-query", mode, CONTEXTS[0], method=both) for mode in MODES)
 
     def _memory(self) -> str:
-        if not self.method.uses_budget or "compression" not in self.method.stages:
+        """What is read of the base: by each query head no more than the budget, on average over the layers."""
+        if not self.method.uses_budget or not {"compression", "loading"} & set(self.method.stages):
             return ""
-        talk = stage.dialogue(CONTEXTS[0], turns=1)
-        job = _job(MULTI_TURN, "budget", talk, compose([self.tried]))
-        (turn,) = _turns(_decoder("grouped-query", 16), [job], talk, "method")["budget"]
-        most = BUDGET * (2 if self.tried.per_query_head else 1)  # two query heads share a KV head here
-        return "" if max(turn.kept) <= most else f"keeps {max(turn.kept)} tokens in a layer for a budget of {BUDGET}"
+        acted = [read for n, read in enumerate(self._read()) if self.tried.acts_on(Layer(n, LAYERS))]
+        most = [float(read_GNL.sum(-1).float().max()) for read_GNL in acted]
+        mean = sum(most) / len(most)
+        return "" if mean <= BUDGET else f"reads {mean:.0f} tokens per layer for a budget of {BUDGET}"
+
+    def _protected(self) -> str:
+        if "compression" not in self.tried.stages:
+            return ""
+        lost = [layer for layer, read_GNL in enumerate(self._read()) if not bool(read_GNL[..., :TEMPLATE].all())]
+        return f"drops tokens of the template in layer {lost[0]}" if lost else ""
+
+    def _read(self) -> list[Tensor]:
+        """Per layer, which tokens of a random cache are read once the method has acted: `[G, N, L]`."""
+        generator = torch.Generator().manual_seed(0)
+        tokens, base = CONTEXTS[0], Base(CONTEXTS[0], ((0, TEMPLATE),))
+        found = []
+        for number in range(LAYERS):
+            k_GLD, v_GLD = torch.randn(2, 2, tokens, 12, generator=generator)
+            q_HWD = torch.randn(4, max(1, self.tried.queries), 12, generator=generator)
+            where, cache = Layer(number, LAYERS), DenseSegment(0, k_GLD, v_GLD)
+            segment: Segment = cache
+            if self.tried.acts_on(where) and "compression" in self.tried.stages:
+                segment = self.tried.compress(cache, Queries(q_HWD, tokens, 0.3), where, base)
+            if self.tried.acts_on(where) and "loading" in self.tried.stages:
+                segment = self.tried.load(cache, where, base)
+            visible = Visible.of(torch.zeros(2, dtype=torch.long), torch.full((2,), tokens), 2, 1)
+            read_GNL = torch.ones(2, 2, tokens, dtype=torch.bool)
+            read_GNL[..., : segment.stop] = segment.reads(q_HWD[:, -1].reshape(2, 2, 12), visible)
+            found.append(read_GNL)
+        return found
 
     def _difference(
         self, name: str, mode: str, context: int, history: str = "gold", method: Composition | None = None

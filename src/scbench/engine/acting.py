@@ -33,20 +33,20 @@ def act(trunk: Trunk, method: Composition, base: Base, ring: Ring) -> None:
             _replace(trunk, where, loader, cache, loader.load(cache, where, base))
 
 
-def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> None:
+def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> bool:
     """At a later point: forms that take over new tokens do so, and a repeated compression repeats.
 
     `each` compresses all that is still there anew; `isolated` only the tokens since the last point. `resolve` sets the
-    method's parameters for a number of tokens.
+    method's parameters for a number of tokens. Whether something was compressed.
     """
     trunk.settle()
     since = 0 if compress == EACH else trunk.latest_start()
     compressor = resolve(trunk.length - since).at("compression")
     if compressor is None or compress == ONCE or not compressor.repeats:
-        return
+        return False
     base = Base(trunk.length, layout.protected)
     if compressor.idle(Base(trunk.length - since)):
-        return
+        return False
     for where in full_layers(trunk):
         if not compressor.acts_on(where):
             continue
@@ -57,6 +57,7 @@ def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> 
         else:
             latest = trunk.latest(where.index)
             trunk.seal(where.index, compressor.compress(latest, queries, where, base))
+    return True
 
 
 def full_layers(trunk: Trunk) -> list[Layer]:

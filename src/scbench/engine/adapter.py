@@ -118,6 +118,8 @@ class Adapter:
         moving = sorted(set(_rope_types(config)) & set(MOVING) - self._rope.kinds)
         if moving:
             self._refuse(f"its RoPE factors move with the longest position seen, and not in a known way ({moving[0]})")
+        if getattr(config, "kv_lora_rank", None):
+            self._refuse("it has latent attention, for which there is no form of cached KV yet")
         if getattr(config, "num_kv_shared_layers", 0):
             self._refuse("its layers share keys and values")
 

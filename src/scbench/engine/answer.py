@@ -127,6 +127,7 @@ class Decoder:
         chosen = sorted({*method.recompute(cuts, deviation, base).tolist(), last})
         again = RowsAttention(trunk, torch.tensor(chosen, device=trunk.shape.device), self.kernels)
         trunk.logits = {trunk.length: self._forward([ids[place] for place in chosen], chosen, again)}
+        trunk.planned = trunk.length
         trunk.computed = {layer: float(sum(chosen) + len(chosen)) for layer in range(trunk.shape.layers)}
         return before
 

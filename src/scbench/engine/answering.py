@@ -44,6 +44,7 @@ class Answered:
     question: StageTime
     decode: StageTime
     peak: int | None
+    kernels: frozenset[str]
 
     def each(self) -> list[tuple[Row, Answer]]:
         """Row by row."""
@@ -58,6 +59,7 @@ class Answered:
 def answer_rows(setting: Setting, rows: Sequence[Row], deadline: Deadline, before: float = 0.0) -> Answered:
     """Read the questions of the rows and decode their answers; `before` seconds were spent on the questions already."""
     device = setting.decoder.adapter.shape.device
+    setting.decoder.kernels.taken()  # by others
     memory, began = PeakMemory(device), time.perf_counter()
     opened = setting.decoder.open(rows)
     synchronise(device)
@@ -66,4 +68,4 @@ def answer_rows(setting: Setting, rows: Sequence[Row], deadline: Deadline, befor
     synchronise(device)
     question = StageTime(read - began + before, "batch", len(rows))
     decode = StageTime(time.perf_counter() - read, "batch", len(rows))
-    return Answered(tuple(rows), answers, question, decode, memory.bytes())
+    return Answered(tuple(rows), answers, question, decode, memory.bytes(), setting.decoder.kernels.taken())

@@ -18,6 +18,7 @@ from scbench.engine.device import synchronise
 from scbench.engine.diagnostics import Looked, diagnosed, look, steps_of
 from scbench.engine.fidelity import fidelity, gold_predictions
 from scbench.engine.job import Job, Turn
+from scbench.engine.memory import PeakMemory
 from scbench.engine.source import Source, spans
 from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row
@@ -49,14 +50,14 @@ def start(
 ) -> CellRun:
     """Bring the source to the layout's base, fork it, and let the job's method act."""
     source.reach(layout, deadline, setting.report("prefill"))
-    began = time.perf_counter()
     trunk = source.trunk.fork()
     shape = trunk.shape
+    began, memory = time.perf_counter(), PeakMemory(shape.device)
     method = job.resolved(shape, layout.base)
     base = Base(layout.base, layout.protected)
     acting = method.acting(base)
-    noop = bool(method.stages) and not job.rewritten and (None not in shape.windows or not acting.stages)
-    if not noop:
+    full = None in shape.windows  # only there methods act
+    if full and acting.stages:
         ring = trunk.ring
         if layout.observed and method.queries:
             ring = setting.decoder.observe(trunk, layout.observed)
@@ -68,7 +69,10 @@ def start(
         **({"precompute": StageTime(source.precompute, "shared")} if source.precompute else {}),
         "compress": StageTime(time.perf_counter() - began, "own"),
     }
-    return CellRun(setting, source, trunk, job, layout, deadline, reference, noop, times)
+    acted = job.rewritten or (full and not method.idle(base))
+    run = CellRun(setting, source, trunk, job, layout, deadline, reference, acted, times)
+    run.settled(memory, "compress")
+    return run
 
 
 @dataclass
@@ -82,10 +86,23 @@ class CellRun:
     layout: Layout
     deadline: Deadline
     reference: Reference
-    noop: bool
+    acted: bool  # whether its method has changed anything, or had nothing to do so far
     times: dict[str, StageTime]
     seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
+    idle: dict[int, bool] = field(default_factory=dict)  # at a point: the method has had nothing to do
+    peaks: dict[str, int] = field(default_factory=dict)
+    kernels: frozenset[str] = frozenset()
     before: Looked | None = None  # where dense attention looked at the turn before
+
+    def settled(self, memory: PeakMemory, stage: str) -> None:
+        """At a point: what the work up to it took, and whether the method has had anything to do."""
+        self.kernels |= self.setting.decoder.kernels.taken()
+        peak = memory.bytes()
+        if peak is not None:
+            self.peaks[stage] = max(peak, self.peaks.get(stage, 0))
+        method, full = self.job.method, None in self.trunk.shape.windows
+        growing = full and method.growing and not self._resolve(self.trunk.length).idle(Base(self.trunk.length))
+        self.idle[self.trunk.length] = bool(method.stages) and not self.acted and not growing
 
     def together(self) -> list[Turn]:
         """The whole trunk is known: extend it from point to point, then answer all branches as one batch."""
@@ -146,12 +163,13 @@ class CellRun:
     def _extend(self, ids: Sequence[int], first_leave: int) -> None:
         if not ids:
             return
-        began = time.perf_counter()
+        began, memory = time.perf_counter(), PeakMemory(self.trunk.shape.device)
         decoder: Decoder = self.setting.decoder
         decoder.extend(self.trunk, ids, first_leave, self.deadline, self.setting.report("extend"))
-        if not self.noop:
-            act_again(self.trunk, self._resolve, self.layout, self.job.compress)
+        if None in self.trunk.shape.windows:
+            self.acted |= act_again(self.trunk, self._resolve, self.layout, self.job.compress)
         self.trunk.mark()
+        self.settled(memory, "extend")
         synchronise(self.trunk.shape.device)
         self.seconds[self.trunk.length] = time.perf_counter() - began
 
@@ -183,7 +201,9 @@ class CellRun:
         found = self.predictions(branches, rows)
         layout = replace(self.layout, branches=tuple(branches))
         dense: Sequence[Tensor | None] = found
-        if self._is_dense:
+        if self.job.rewritten:  # dense over the text as it was asks after other tokens
+            dense = [None] * len(found)
+        elif self._is_dense:
             self.reference.keep(layout, found)
         else:
             dense = self.reference.of(self.job, layout, self.source, self.deadline)
@@ -213,7 +233,8 @@ class CellRun:
     @property
     def _is_dense(self) -> bool:
         """Whether nothing was changed: there is no method, or it had nothing to do."""
-        return not self.source.planned and (self.noop or not self.job.method.stages)
+        growing = self.job.method.growing and None in self.trunk.shape.windows
+        return not self.source.planned and not self.acted and not growing
 
     def _turn(
         self,
@@ -226,28 +247,35 @@ class CellRun:
         shape = self.trunk.shape
         layers = row.view.footprint(shape.windows, shape.token_bytes)
         extended = StageTime(self.seconds.get(branch.leaves, 0.0), "own")
-        peaks = {"prefill": self.source.peak, "decode": answered.peak}
+        peaks = {"prefill": self.source.peak, **self.peaks, "decode": answered.peak}
         return Turn(
             answer=answer,
             prompt=(*self.trunk.ids[: branch.leaves], *branch.suffix),
             kept=tuple(round(layer.tokens) for layer in layers),
-            density=self.trunk.density(),
-            noop=self.noop,
+            density=self.trunk.density(branch.leaves),
+            noop=self.idle[branch.leaves],
             kv_bytes=_kv_bytes(shape, row, layers, self.job.nominal_ratio(shape)),
             times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
-            kernels=tuple(sorted(self.setting.decoder.kernels.used)),
+            kernels=tuple(sorted(self.source.kernels | self.kernels | answered.kernels)),
             peak_bytes={stage: peak for stage, peak in peaks.items() if peak is not None},
         )
 
 
 def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float) -> KvBytes:
-    own = len(row.suffix) * shape.token_bytes * shape.layers + row.view.state_bytes
-    total = row.view.length + len(row.suffix)
-    dense = sum(shape.token_bytes * (total if w is None else min(total, w)) for w in shape.windows)
-    dense += row.view.state_bytes
+    total, token = row.view.length + len(row.suffix), shape.token_bytes
+    most = [token * (total if w is None else min(total, w)) for w in shape.windows]  # a window holds no more
+    dense = sum(most) + row.view.state_bytes
+    own = len(row.suffix) * token
+    stored, touched = (
+        sum(
+            size + own if w is None else min(size + own, top)
+            for size, w, top in zip(sizes, shape.windows, most, strict=True)
+        )
+        for sizes in ([layer.stored for layer in layers], [layer.touched for layer in layers])
+    )
     return KvBytes(
         dense=dense,
         nominal=round(dense * ratio),
-        stored=sum(layer.stored for layer in layers) + own,
-        touched=sum(layer.touched for layer in layers) + own,
+        stored=stored + row.view.state_bytes,
+        touched=touched + row.view.state_bytes,
     )

@@ -55,8 +55,10 @@ class DenseReference:
         if self._last is None or self._last.layout != layout:
             dense = replace(job, method=compose((Dense(),)), budget=None, layout=layout, feedback=())
             own = self._dense(layout) if source.planned else source
-            self._last = start(self._setting, own, dense, layout, deadline, self)
-            self._last.extend()
+            self._last = None  # what breaks off half way is not to be found here
+            run = start(self._setting, own, dense, layout, deadline, self)
+            run.extend()
+            self._last = run
         return self._last
 
     def _dense(self, layout: Layout) -> Source:

@@ -50,5 +50,6 @@ class PlanAttention:
             share = 1.0 if plan is None else density(plan, self._start, stop, self._total)
             self.computed[layer] = causal * share
         plan = plan or Band(0, self._total)
-        out_HTD = self._kernels.planned(q_HTD, opened.k_GLD, opened.v_GLD, plan, scale, self._start, self._total)
+        start, total = self._start - opened.start, self._total - opened.start  # a window may have let go of the first
+        out_HTD = self._kernels.planned(q_HTD, opened.k_GLD, opened.v_GLD, plan, scale, start, total)
         return out_HTD.transpose(0, 1).unsqueeze(0)

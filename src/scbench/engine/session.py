@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 
 from scbench.engine.adapter import Shape
@@ -35,11 +36,15 @@ def run_session(
     setting = Setting(decoder, stop, config, phase)
     reference = DenseReference(setting)
     waiting: list[CellRun] = []
-    for plan, group in _by_prefill(jobs, decoder.adapter.shape):
-        source = Source(decoder, plan, _widest(group), max(job.layout.base for job in group))
+    groups, refused = _by_prefill(jobs, decoder.adapter.shape)
+    yield from refused
+    for plan, group in groups:
+        source: Source | None = None
         for job in group:
             deadline = setting.deadline()
             try:
+                if source is None:
+                    source = Source(decoder, plan, _widest(group), max(job.layout.base for job in group))
                 if job.each_query:
                     done = Done(job, tuple(_each_query(setting, source, job, deadline, reference)))
                 else:
@@ -51,18 +56,26 @@ def run_session(
                     done = Done(job, tuple(run.one_by_one() if job.feedback else run.together()))
             except Exception as error:
                 done = Done(job, failure=Failure.of(error))
-                source.mend()
+                if source is not None:
+                    source.mend()
             yield done
         del source
     yield from _answer_family(setting, waiting)
 
 
-def _by_prefill(jobs: Sequence[Job], shape: Shape) -> list[tuple[Plan | None, list[Job]]]:
-    """The jobs grouped by the prefill that they can share, dense ones and those with the shorter base first."""
+def _by_prefill(jobs: Sequence[Job], shape: Shape) -> tuple[list[tuple[Plan | None, list[Job]]], list[Done]]:
+    """The jobs grouped by the prefill that they can share, dense ones and those with the shorter base first.
+
+    And those whose method already fails when it is asked what it needs.
+    """
     groups: dict[Plan | None, list[Job]] = {}
+    refused = []
     for job in sorted(jobs, key=lambda job: (job.each_query, job.layout.base, bool(job.method.stages))):
-        groups.setdefault(None if job.each_query else _plan(job, job.layout, shape), []).append(job)
-    return list(groups.items())
+        try:
+            groups.setdefault(None if job.each_query else _plan(job, job.layout, shape), []).append(job)
+        except Exception as error:
+            refused.append(Done(job, failure=Failure.of(error)))
+    return list(groups.items()), refused
 
 
 def _plan(job: Job, layout: Layout, shape: Shape) -> Plan | None:
@@ -87,10 +100,11 @@ def _answer_family(setting: Setting, runs: list[CellRun]) -> Iterator[Done]:
         return
     answered: Answered | None = None
     rows: list[Row] = []
+    began = time.perf_counter()
     try:
         for run in runs:
             rows += run.rows(run.job.layout.branches)
-        answered = answer_rows(setting, rows, setting.deadline(len(runs)))
+        answered = answer_rows(setting, rows, setting.deadline(len(runs)), time.perf_counter() - began)
     except Exception as error:
         reason = Failure.of(error).detail
         _log.warning("the family's batch of %d branches failed, now cell by cell: %s", len(rows), reason)

@@ -31,12 +31,13 @@ class Source:
     """The prefill that a group of jobs shares, dense or as a method plans it. Methods only read it.
 
     `seconds` is what it has taken so far, `precompute` what was put together from
-    elsewhere took there, `peak` the highest memory use of that, if the system tells.
+    elsewhere took there, `kernels` those that ran, `peak` the highest memory use of that, if the system tells.
     """
 
     def __init__(self, decoder: Decoder, plan: Plan | None, queries: int, capacity: int) -> None:
         self.seconds = 0.0
         self.precompute = 0.0
+        self.kernels: frozenset[str] = frozenset()
         self.peak: int | None = None
         self._decoder = decoder
         self._plan = plan
@@ -46,6 +47,7 @@ class Source:
     def reach(self, layout: Layout, deadline: Deadline, report: Callable[[int, int], None]) -> None:
         """Grow, or go back, to exactly this layout's base."""
         began, memory = time.perf_counter(), PeakMemory(self.trunk.shape.device)
+        self._decoder.kernels.taken()  # by others
         base = layout.trunk[: layout.base]
         common = _common_prefix(self.trunk.ids, base)
         needs_logits = any(branch.leaves == layout.base and not branch.suffix for branch in layout.branches)
@@ -64,8 +66,10 @@ class Source:
             self._extend(layout, common, len(base), deadline, report)
         elif common < len(base):
             self._decoder.prefill(self.trunk, base[common:], self._plan.method, len(base), deadline, report)
+            self.trunk.trim(_first_leave(layout))
         synchronise(self.trunk.shape.device)
         self.seconds += time.perf_counter() - began
+        self.kernels |= self._decoder.kernels.taken()
         peak = memory.bytes()
         self.peak = peak if peak is None else max(peak, self.peak or 0)
 
@@ -75,17 +79,16 @@ class Source:
         return self._plan is not None
 
     def mend(self) -> None:
-        """Start anew if a forward pass that broke off has left layers unequal."""
-        if self.trunk.states is not None or not self.trunk.consistent():
+        """Start anew if work that broke off may have left something half done."""
+        if self.planned or self.trunk.states is not None or not self.trunk.consistent():
             self.trunk = self._empty(0)
 
     def _extend(
         self, layout: Layout, start: int, stop: int, deadline: Deadline, report: Callable[[int, int], None]
     ) -> None:
-        first_leave = min(branch.leaves for branch in layout.branches)
         for low, high in spans(layout, start, stop):
-            ids = layout.trunk[low:high]
-            self._decoder.extend(self.trunk, ids, first_leave, deadline, lambda *_: report(self.trunk.length, stop))
+            ids, done = layout.trunk[low:high], lambda *_: report(self.trunk.length, stop)
+            self._decoder.extend(self.trunk, ids, _first_leave(layout), deadline, done)
 
     def _assemble(
         self,
@@ -101,6 +104,7 @@ class Source:
             return common
         context = layout.trunk[: reused.tokens]
         before = self._decoder.assemble(self.trunk, context, method, reused, deadline, report)
+        self.trunk.trim(_first_leave(layout))
         self.precompute += before
         self.seconds -= before  # of what `reach` counts, this was done ahead
         return reused.tokens
@@ -113,6 +117,10 @@ def spans(layout: Layout, start: int, stop: int) -> list[tuple[int, int]]:
     """The stretches between `start` and `stop` that cross no point."""
     cuts = [start, *(point for point in layout.points if start < point < stop), stop]
     return [span for span in pairwise(cuts) if span[0] < span[1]]
+
+
+def _first_leave(layout: Layout) -> int:
+    return min(branch.leaves for branch in layout.branches)
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

@@ -32,7 +32,8 @@ class Trunk:
         self.ids = list(ids)
         self.logits: dict[int, Tensor] = {}
         self.ring = Ring.empty(shape.layers, 0)
-        self.computed: dict[int, float] = {}
+        self.computed: dict[int, float] = {}  # causal entries of the tokens that were planned, per layer
+        self.planned = 0
         self.states: States | None = States.stack([Snapshot()]) if shape.states else None
         self._snapshots = {0: Snapshot()}
         self._sealed = sealed
@@ -47,14 +48,16 @@ class Trunk:
         trunk.ring = Ring.empty(shape.layers, queries)
         return trunk
 
-    def density(self) -> tuple[float, ...]:
-        """Per layer the share of the causal entries that a planned prefill computed; empty for a dense one."""
-        entries = self.length * (self.length + 1) / 2
-        return (
-            tuple(self.computed.get(layer, entries) / entries for layer in range(self.shape.layers))
-            if self.computed
-            else ()
-        )
+    def density(self, length: int) -> tuple[float, ...]:
+        """Per layer the share of the causal entries of the first `length` tokens that were computed.
+
+        Empty for a dense prefill; what comes behind a planned one is dense.
+        """
+        if not self.computed:
+            return ()
+        planned, entries = (tokens * (tokens + 1) / 2 for tokens in (self.planned, length))
+        layers = range(self.shape.layers)
+        return tuple((self.computed.get(layer, planned) + entries - planned) / entries for layer in layers)
 
     @property
     def length(self) -> int:
@@ -97,6 +100,7 @@ class Trunk:
 
     def advance(self, ids: Sequence[int], logits_V: Tensor, seen: Seen, computed: Mapping[int, float]) -> None:
         """The same for tokens whose keys and values are there; `computed` are causal entries per layer, if not all."""
+        self.planned += len(ids) if computed else 0
         for layer, entries in computed.items():
             self.computed[layer] = self.computed.get(layer, 0.0) + entries
         self.ids.extend(ids)
@@ -108,7 +112,7 @@ class Trunk:
         sealed = [[*self._sealed[layer], *self._shared_open(layer)] for layer in range(self.shape.layers)]
         fork = Trunk(self.shape, self.ids, sealed, _open_segments(self.shape, self.length, 0))
         fork.logits = dict(self.logits)
-        fork.ring, fork.computed = self.ring, self.computed
+        fork.ring, fork.computed, fork.planned = self.ring, self.computed, self.planned
         if self.states is not None:
             fork._snapshots = dict(self._snapshots)
             fork.states = States.stack([self._snapshots[self.length]])

@@ -64,6 +64,12 @@ class Kernels:
             self._siblings[softcap] = sibling
         return self._siblings[softcap]
 
+    def taken(self) -> frozenset[str]:
+        """Which kernels have run since this was asked before."""
+        names = frozenset(self.used)
+        self.used.clear()
+        return names
+
     def full(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Partial:
         """Every row sees every key."""
         if self._flash is not None:

@@ -110,6 +110,8 @@ class Method:
     `horizon` what its prefill plan must see: a `chunk`, or the whole `prompt`;
     `rewrites` whether it changes the context's text;
     `compares` the layer at which a retrieval method wants to know how far reused KV is from what it should be;
+    `grows` whether its form takes over tokens that come later, so that it is made even where it is idle on the base;
+    `needs_dense` whether it can act on a dense cache only, not on what a compression has left;
     `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`).
     """
 
@@ -121,6 +123,8 @@ class Method:
     rewrites: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
     compares: ClassVar[int | None] = None
+    grows: ClassVar[bool] = False
+    needs_dense: ClassVar[bool] = False
 
     def with_tokens(self, tokens: int) -> Self:
         """The same method with its parameters set so that it keeps, or reads, at most `tokens` tokens per layer."""

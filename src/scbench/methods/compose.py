@@ -43,8 +43,17 @@ class Composition:
         return Composition(tuple(part.lossless() for part in self.parts))
 
     def acting(self, base: Base) -> Composition:
-        """The parts that have something to do on this base."""
-        return replace(self, parts=tuple(p for p in self.parts if not p.stages or not p.idle(base)))
+        """The parts that have something to do on this base, or will have as it grows."""
+        return replace(self, parts=tuple(p for p in self.parts if not p.stages or p.grows or not p.idle(base)))
+
+    def idle(self, base: Base) -> bool:
+        """Whether no part has anything to do on this base."""
+        return all(part.idle(base) for part in self.parts if part.stages)
+
+    @property
+    def growing(self) -> bool:
+        """Whether some part's form takes over tokens that come later."""
+        return any(part.grows for part in self.parts)
 
 
 def compose(parts: Iterable[Method]) -> Composition:
@@ -60,4 +69,9 @@ def compose(parts: Iterable[Method]) -> Composition:
     if len(bases) > 1:
         names = [type(part).__name__ for part in bases]
         raise ScbenchError(f"method: {' and '.join(names)} both decide how the base is read; choose one of them")
+    picky = next((part for part in parts if part.needs_dense), None)
+    before = next((part for part in parts if "compression" in part.stages and part is not picky), None)
+    if picky is not None and before is not None:
+        said = f"{type(picky).__name__} needs a dense cache, and {type(before).__name__} leaves none"
+        raise ScbenchError(f"method: {said}; choose one of them")
     return Composition(parts)

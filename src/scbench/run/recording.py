@@ -93,7 +93,7 @@ def _visible(cell: Cell) -> str:
     """What a compressed cache had seen when it was compressed."""
     if not any("compression" in method.type.stages for method in cell.methods):
         return ""
-    return "context" if cell.query == "free" else "context+q1"
+    return {"free": "context", "each": "context+question"}.get(cell.query, "context+q1")
 
 
 def provenance(loaded: LoadedModel) -> dict[str, str]:

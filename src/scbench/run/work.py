@@ -11,7 +11,6 @@ from scbench.engine.answer import Decoder
 from scbench.engine.config import NONE
 from scbench.engine.failure import Failure
 from scbench.engine.job import Job
-from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
 from scbench.models.model import LoadedModel
@@ -58,7 +57,7 @@ def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, de
         session, seconds = rewritten(session, some, decoder, loaded)
         dialogue, cut = _dialogue(session, task, some, loaded, limits)
         jobs = tuple(_job(name, cell, dialogue, limits, seconds is not None) for name, cell in cells.items())
-    except (ScbenchError, RuntimeError, TimeoutError) as error:
+    except Exception as error:  # a method that rewrites is a user's: it fails its own cells
         return Work(session, cells, failure=Failure.of(error))
     longest = longest_sequence(dialogue, limits, some.history)
     return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut, longest, rewrite=seconds)

@@ -98,11 +98,11 @@ class RaggedSegment(Segment):
         return torch.cat(parts)
 
     def footprint(self, stop: int) -> Footprint:
-        """The sum over the KV heads; tokens are their mean. A query head's mask costs a bit per token."""
+        """The sum over the KV heads; tokens are their mean. Masks are held as a byte per query head and token."""
         parts = [head.footprint(stop) for head in self.heads]
         tokens = sum(part.tokens for part in parts) / len(parts)
-        bits = 0 if self.masks is None else sum((mask.numel() + 7) // 8 for mask in self.masks)
-        return Footprint(tokens, sum(p.stored for p in parts) + bits, sum(p.touched for p in parts) + bits)
+        masks = 0 if self.masks is None else sum(mask.numel() for mask in self.masks)
+        return Footprint(tokens, sum(p.stored for p in parts) + masks, sum(p.touched for p in parts) + masks)
 
     def _attend(self, number: int, q_1ND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
         head = self.heads[number]

@@ -27,6 +27,8 @@ class OracleTopK(Method):
 
     uses_budget: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("loading",)
+    grows: ClassVar[bool] = True
+    needs_dense: ClassVar[bool] = True
 
     tokens: int = 1024
     group: str = "mean"

@@ -26,6 +26,7 @@ class Kivi(Method):
     """
 
     stages: ClassVar[tuple[str, ...]] = ("compression",)
+    grows: ClassVar[bool] = True
 
     bits: int = 2
     group: int = 32

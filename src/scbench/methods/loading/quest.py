@@ -29,6 +29,8 @@ class Quest(Method):
 
     uses_budget: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("loading",)
+    grows: ClassVar[bool] = True
+    needs_dense: ClassVar[bool] = True
 
     tokens: int = 1024
     page: int = 16
