@@ -100,9 +100,7 @@ class CellRun:
         peak = memory.bytes()
         if peak is not None:
             self.peaks[stage] = max(peak, self.peaks.get(stage, 0))
-        method, full = self.job.method, None in self.trunk.shape.windows
-        growing = full and method.growing and not self._resolve(self.trunk.length).idle(Base(self.trunk.length))
-        self.idle[self.trunk.length] = bool(method.stages) and not self.acted and not growing
+        self.idle[self.trunk.length] = bool(self.job.method.stages) and not self.acted
 
     def together(self) -> list[Turn]:
         """The whole trunk is known: extend it from point to point, then answer all branches as one batch."""
@@ -175,6 +173,12 @@ class CellRun:
 
     def _resolve(self, tokens: int) -> Composition:
         return self.job.resolved(self.trunk.shape, tokens)
+
+    def _grown(self, tokens: int) -> bool:
+        """Whether a form that takes over new tokens has something to do with so many, though it had not on the base."""
+        method = self.job.resolved(self.trunk.shape, self.layout.base)
+        growing = [part for part in method.parts if part.grows and not part.idle(Base(tokens))]
+        return None in self.trunk.shape.windows and bool(growing)
 
     def _answer(self, branches: Sequence[Branch]) -> Answered:
         began = time.perf_counter()
@@ -253,7 +257,7 @@ class CellRun:
             prompt=(*self.trunk.ids[: branch.leaves], *branch.suffix),
             kept=tuple(round(layer.tokens) for layer in layers),
             density=self.trunk.density(branch.leaves),
-            noop=self.idle[branch.leaves],
+            noop=self.idle[branch.leaves] and not self._grown(branch.leaves + len(branch.suffix)),
             kv_bytes=_kv_bytes(shape, row, layers, self.job.nominal_ratio(shape)),
             times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
             kernels=tuple(sorted(self.source.kernels | self.kernels | answered.kernels)),

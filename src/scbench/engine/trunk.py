@@ -39,7 +39,6 @@ class Trunk:
         self._sealed = sealed
         self._open = opened
         self._marks: dict[int, dict[int, tuple[Segment, ...]]] = {}
-        self._changing: set[int] = set()
 
     @classmethod
     def empty(cls, shape: Shape, capacity: int = 0, queries: int = 0) -> Trunk:
@@ -76,9 +75,9 @@ class Trunk:
         return View(layers, length, self.logits.get(length), self._snapshots.get(length))
 
     def mark(self) -> None:
-        """Keep the view of this point, in the layers whose segments will be others later."""
+        """Keep the view of this point, in the layers whose segments may be others later."""
         self._marks[self.length] = {
-            layer: tuple(self.segments(layer)) for layer in range(self.shape.layers) if layer in self._changing
+            layer: tuple(self.segments(layer)) for layer, window in enumerate(self.shape.windows) if window is None
         }
 
     def append(self, ids: Sequence[int], layers: Sequence[tuple[Tensor, Tensor]], logits_V: Tensor, seen: Seen) -> None:
@@ -152,13 +151,11 @@ class Trunk:
                 raise RuntimeError(f"layer {layer}: {type(segment).__name__} leaves tokens that are not dense any more")
             rest = dense.since(segment.stop)
         self._sealed[layer], self._open[layer] = [segment], rest
-        self._changing.add(layer)
 
     def seal(self, layer: int, segment: Segment) -> None:
         """Put what a method made of the layer's latest tokens in their place."""
         self._sealed[layer].append(segment)
         self._open[layer] = _open_segment(self.shape, self.length)
-        self._changing.add(layer)
 
     def settle(self) -> None:
         """At a point: let segments that take over new tokens do so."""
