@@ -35,7 +35,9 @@ def numbers(per_head):
     return [value for layer in per_head for head in layer for value in head]
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma3", "mistral"])
+@pytest.mark.parametrize(
+    "name", ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("gemma3", "mistral"))]
+)
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
 @pytest.mark.parametrize("history", ["gold", "generated"])
 @pytest.mark.parametrize("method", [Dense(), Kivi(2, 8, 8), StreamingLLM(5, 4000), Quest(4000, 4, 0)])

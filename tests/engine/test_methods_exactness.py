@@ -69,7 +69,7 @@ def test_what_the_cache_has_seen_is_independent_of_the_mode(name, mode, query):
 
 @pytest.mark.parametrize("name", ["streaming_llm", "snapkv", "snapkv_max"])
 @pytest.mark.parametrize("compress", ["each", "isolated"])
-@pytest.mark.parametrize("history", ["gold", "generated"])
+@pytest.mark.parametrize("history", ["gold", pytest.param("generated", marks=pytest.mark.slow)])
 def test_compressing_again_equals_the_naive_loop(name, compress, history):
     dialogue = tiny.dialogue(stretch=5)
     answers, expected = both("llama", name, "multi_turn", history, compress=compress, dialogue=dialogue)

@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 
+import torch
+
 from scbench.engine.adapter import Shape
 from scbench.engine.answer import Deadline, Decoder
 from scbench.engine.answering import Answered, Phase, Setting, answer_rows
@@ -32,6 +34,18 @@ def run_session(
     decoded as one batch, at the cost of holding all their caches. `longest` is the longest sequence of the dialogue in
     any mode, with its answer: some models' positions depend on it, and no cell's may depend on which others run.
     """
+    steps = _steps(decoder, jobs, stop, config, phase, longest)
+    while True:
+        with torch.inference_mode():  # left before every yield: it would be the caller's too
+            done = next(steps, None)
+        if done is None:
+            return
+        yield done
+
+
+def _steps(
+    decoder: Decoder, jobs: Sequence[Job], stop: frozenset[int], config: EngineConfig, phase: Phase, longest: int
+) -> Iterator[Done]:
     decoder.adapter.prepare(longest)
     setting = Setting(decoder, stop, config, phase)
     reference = DenseReference(setting)
