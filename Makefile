@@ -26,11 +26,12 @@ demo: $(VENV)/core.done
 bench: $(VENV)/core.done
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench $(BENCH)
 
+# Two processes of one thread each: most tests are too small for more threads.
 test: check
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test.done
-	@$(BIN)/python -m pytest -m slow --timeout 1800
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow --timeout 1800
 
 check: $(VENV)/test.done
 	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }

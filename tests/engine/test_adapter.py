@@ -84,7 +84,7 @@ def test_the_probe_sees_windows_and_sizes(name, windows, kv_heads, head_dim):
                 n_routed_experts=2, n_group=1, topk_group=1, num_experts_per_tok=1, moe_intermediate_size=8,
                 first_k_dense_replace=2,
             ),
-            "different sizes",
+            "it has latent attention",
         ),
     ],
     ids=["bloom", "own_state", "own_cache", "shared_kv", "no_arguments", "twice", "not_causal", "chunked", "latent"],

@@ -17,9 +17,9 @@ GROWING = {
 
 
 @pytest.mark.parametrize("name", GROWING)
-@pytest.mark.parametrize("context", [4, 7, 15])
+@pytest.mark.parametrize("context", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (4, 15))])
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
-@pytest.mark.parametrize("batch", ["method", "family"])
+@pytest.mark.parametrize("batch", ["method", pytest.param("family", marks=pytest.mark.slow)])
 def test_forms_that_grow_equal_the_naive_loop(name, context, mode, batch):
     method, oracle = GROWING[name]
     dialogue = tiny.dialogue(turns=4, context=context, stretch=6)

@@ -45,10 +45,11 @@ def test_the_compiled_kernel_equals_the_naive_loop(name, tmp_path):
     kernels = Kernels(model.device, model.dtype, "auto", tmp_path)
     expected = sequential.multi_turn(tiny.model("llama", "sequential"), dialogue, oracle, LIMIT)
     decoder = Decoder(Adapter(model), kernels, 16)
-    assert engine.answers(decoder, dialogue, "multi_turn", LIMIT, method) == expected
+    (turns,) = engine.run(decoder, [engine.job(dialogue, "multi_turn", LIMIT, method)], dialogue.stop).values()
+    assert [list(turn.answer.tokens) for turn in turns] == expected
     if not dequant_decode.available(tmp_path):
         pytest.skip("no compiler here: the torch kernel was used")
-    assert dequant_decode.NAME in kernels.used
+    assert dequant_decode.NAME in turns[0].kernels
 
 
 @EVERY
