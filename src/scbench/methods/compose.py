@@ -44,7 +44,7 @@ class Composition:
 
     def acting(self, base: Base) -> Composition:
         """The parts that have something to do on this base, or will have as it grows."""
-        return replace(self, parts=tuple(p for p in self.parts if not p.stages or p.grows or not p.idle(base)))
+        return replace(self, parts=tuple(p for p in self.parts if not p.stages or _grows(p) or not p.idle(base)))
 
     def idle(self, base: Base) -> bool:
         """Whether no part has anything to do on this base."""
@@ -53,7 +53,12 @@ class Composition:
     @property
     def growing(self) -> bool:
         """Whether some part's form takes over tokens that come later."""
-        return any(part.grows for part in self.parts)
+        return any(_grows(part) for part in self.parts)
+
+
+def _grows(part: Method) -> bool:
+    """Whether its form takes over later tokens, in a setting in which it ever has something to do."""
+    return part.grows and not part.idle(Base(2**40))
 
 
 def compose(parts: Iterable[Method]) -> Composition:
