@@ -5,8 +5,8 @@ from pathlib import Path
 
 import broken
 import pytest
-import sound
 
+from oracles import sample_methods
 from scbench.cli import main
 from scbench.conformance.checks import Kit
 from scbench.methods.compression.kivi import Kivi
@@ -27,9 +27,9 @@ METHODS = [
     Quest(page=5, dense_layers=1, group="each"),
     AShape(),
     MInference(9, 7, 6, 2, 3, 4),
-    sound.Pieces(),
-    sound.Blending(repaired=5),
-    sound.Surprising(),
+    sample_methods.Pieces(),
+    sample_methods.Blending(repaired=5),
+    sample_methods.Surprising(),
 ]
 
 
@@ -48,8 +48,8 @@ def test_built_in_methods_pass(method):
         (broken.KeepsTooMuch(), "keeps what its budget says"),
         (broken.Remembers(), "the same twice"),
         (Dense(), "acts"),
-        (sound.Verbose(), "keeps what its budget says"),
-        (sound.Sloppy(), "lossless"),
+        (sample_methods.Verbose(), "keeps what its budget says"),
+        (sample_methods.Sloppy(), "lossless"),
     ],
 )
 def test_a_broken_rule_is_caught(method, check):

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import pytest
 import torch
 
-from oracles import engine, naive_methods, sequential, tiny
+from oracles import engine, naive_methods, sample_methods, sequential, tiny
 from scbench.engine.config import EngineConfig
 from scbench.engine.session import run_session
-from scbench.methods.base import Method
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.retrieval.cacheblend import CacheBlend
 from scbench.methods.retrieval.epic import Epic
@@ -21,11 +19,8 @@ CUTS = (13, 30, 47)
 
 
 @dataclass(frozen=True)
-class Pieces(Method):
-    """Pieces of a context, of which the first `repaired` tokens are computed again."""
-
-    family_key: ClassVar[str] = "pieces"
-    stages: ClassVar[tuple[str, ...]] = ("retrieval",)
+class Pieces(sample_methods.Pieces):
+    """Its cuts can be set."""
 
     cuts: tuple[int, ...] = CUTS
     repaired: int = 3
@@ -33,19 +28,13 @@ class Pieces(Method):
     def reuse(self, base):
         return self.cuts
 
-    def recompute(self, cuts, deviation, base):
-        first = [torch.arange(cut, min(cut + self.repaired, base.tokens)) for cut in cuts]
-        return torch.cat(first) if first else torch.empty(0, dtype=torch.long)
-
 
 @dataclass(frozen=True)
-class Blending(Pieces):
-    """The `repaired` tokens that deviate most at layer 1."""
+class Blending(sample_methods.Blending):
+    cuts: tuple[int, ...] = CUTS
 
-    compares: ClassVar[int | None] = 1
-
-    def recompute(self, cuts, deviation, base):
-        return deviation.v_L.topk(self.repaired).indices.sort().values
+    def reuse(self, base):
+        return self.cuts
 
 
 def naive_context(model, dialogue, cuts, repaired, last=True):
@@ -177,3 +166,9 @@ def test_epic_computes_the_first_tokens_of_every_chunk_again():
     for mode in ("multi_turn", "multi_request"):
         answers = engine.answers(decoder, dialogue, mode, LIMIT, Epic(20, 4))
         assert answers == expected(plain, dialogue, (20, 40, 60), repaired, mode)
+
+
+def test_a_model_whose_layers_all_slide_has_its_context_put_together_too():
+    decoder, dialogue = engine.decoder(tiny.model("mistral", "eager")), tiny.dialogue()
+    (turns,) = engine.run(decoder, [engine.job(dialogue, "multi_turn", LIMIT, Pieces())], dialogue.stop).values()
+    assert not any(turn.noop for turn in turns)

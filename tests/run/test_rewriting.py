@@ -1,7 +1,6 @@
 """Methods that rewrite the text: what the model reads, what is recorded, and that the model can be asked."""
 
 import shutil
-import textwrap
 
 import pytest
 import torch
@@ -15,42 +14,13 @@ from scbench.run.family import run_family
 from scbench.run.local import write_sessions
 from scbench.run.progress import NullProgress
 
-METHOD = '''
-    from dataclasses import dataclass, replace
-    from typing import ClassVar
-
-    from scbench.methods.base import Method
-
-
-    @dataclass(frozen=True)
-    class Surprising(Method):
-        """The most surprising tokens, in their order."""
-
-        uses_budget: ClassVar[bool] = True
-        family_key: ClassVar[str] = "surprising"
-        stages: ClassVar[tuple[str, ...]] = ("generation",)
-        rewrites: ClassVar[bool] = True
-
-        tokens: int = 100
-
-        def with_tokens(self, tokens):
-            return replace(self, tokens=tokens)
-
-        def rewrite(self, context, reader):
-            ids = reader.encode(context)
-            kept = reader.surprisal(ids).topk(min(self.tokens, len(ids))).indices.sort().values.tolist()
-            return reader.decode([ids[place] for place in kept])
-'''
-
 
 @pytest.fixture
-def planned(tmp_path, monkeypatch, folder):
-    """Plans cells of the method, which is a user's own file beside a copy of the repository's configuration."""
-    (tmp_path / "surprising_method.py").write_text(textwrap.dedent(METHOD))
-    monkeypatch.syspath_prepend(tmp_path)
+def planned(tmp_path, folder):
+    """Plans cells of a method outside the package, beside a copy of the repository's configuration."""
     conf = tmp_path / "conf"
     shutil.copytree(CONF, conf)
-    text = "# Keep what surprises\n_target_: surprising_method.Surprising\ntokens: 100\n"
+    text = "# Keep what surprises\n_target_: oracles.sample_methods.Surprising\ntokens: 100\n"
     (conf / "method" / "surprising.yaml").write_text(text)
 
     def make(*overrides):

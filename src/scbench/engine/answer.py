@@ -149,14 +149,11 @@ class Decoder:
         """-log p of each token after those before it, in nats, on the model's device: `[T]`, 0 for the first."""
         trunk = Trunk.empty(self.adapter.shape, len(ids))
         step = max(1, min(self._chunk, PREDICTED // self.adapter.vocabulary))
-        found, place = [torch.zeros(1, device=trunk.shape.device)], 0
+        found = [torch.zeros(1, device=trunk.shape.device)]
         for place in range(0, len(ids), step):
             deadline.check()
             chunk = ids[place : place + step]
-            tails = Tails(trunk.shape.layers, [0], len(chunk))
-            batch = self._batch([trunk.view(trunk.length)], tails, trunk.states)
-            logits_TV = self._predicting(batch, [chunk], len(chunk))[0].float()
-            trunk.append(chunk, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_TV[-1], {})
+            logits_TV = self._append(trunk, chunk, len(chunk)).float()
             following = torch.tensor(
                 ids[place + 1 : place + 1 + len(chunk)], dtype=torch.long, device=trunk.shape.device
             )
@@ -277,13 +274,13 @@ class Decoder:
             return self._chunk
         return 1 if trunk.length else tokens
 
-    def _append(self, trunk: Trunk, ids: Sequence[int]) -> None:
-        """One chunk as a branch of the trunk whose tail is then made part of it."""
+    def _append(self, trunk: Trunk, ids: Sequence[int], last: int = 1) -> Tensor:
+        """One chunk as a branch of the trunk whose tail is then made part of it; logits after its `last` tokens."""
         tails, seen = Tails(trunk.shape.layers, [0], len(ids)), Seen()
-        logits_BV = self._step(
-            self._batch([trunk.view(trunk.length)], tails, trunk.states), [ids], seen if trunk.ring.width else None
-        )
-        trunk.append(ids, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_BV[0], seen)
+        batch = self._batch([trunk.view(trunk.length)], tails, trunk.states)
+        logits_KV = self._predicting(batch, [ids], last, seen if trunk.ring.width else None)[0]
+        trunk.append(ids, [(k_BGTD[0], v_BGTD[0]) for k_BGTD, v_BGTD in tails.layers()], logits_KV[-1], seen)
+        return logits_KV
 
     def _batch(self, views: Sequence[View], tails: Tails, states: States | None) -> Batch:
         return Batch(views, tails, states, BatchAttention(views, tails, self.adapter.shape.windows, self.kernels))

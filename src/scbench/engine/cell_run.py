@@ -69,7 +69,7 @@ def start(
         **({"precompute": StageTime(source.precompute, "shared")} if source.precompute else {}),
         "compress": StageTime(time.perf_counter() - began, "own"),
     }
-    acted = job.rewritten or (full and not method.idle(base))
+    acted = job.rewritten or source.planned or (full and not method.idle(base))
     run = CellRun(setting, source, trunk, job, layout, deadline, reference, acted, times)
     run.settled(memory, "compress")
     return run
@@ -86,7 +86,7 @@ class CellRun:
     layout: Layout
     deadline: Deadline
     reference: Reference
-    acted: bool  # whether its method has changed anything, or had nothing to do so far
+    acted: bool  # whether its method has changed anything so far
     times: dict[str, StageTime]
     seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
     idle: dict[int, bool] = field(default_factory=dict)  # at a point: the method has had nothing to do
