@@ -40,9 +40,9 @@ METHODS = {
     "quest_each": (Quest(20, 5, 1, "each"), naive_methods.Quest(20, 5, 1, "each")),
     "a_shape": (AShape(5, 17), naive_methods.AShape(5, 17)),
     "tri_shape": (TriShape(5, 17, 9), naive_methods.TriShape(5, 17, 9)),
-    # 26 - 7 tokens on average: 36, 19 and 2, and a window of 7
-    "pyramidkv": (PyramidKV(26, 7, 5, beta=9), naive_methods.Pyramid((43, 26, 9), 7, 5, "mean", PROTECTED)),
-    "pyramidkv_each": (PyramidKV(16, 3, 3, "each", 4), naive_methods.Pyramid((26, 16, 6), 3, 3, "each", PROTECTED)),
+    # a window of 7 and 4 protected tokens stay everywhere; of the other 15 on average layers have 29, 15 and 1
+    "pyramidkv": (PyramidKV(26, 7, 5, beta=9), naive_methods.Pyramid((40, 26, 12), 7, 5, "mean", PROTECTED)),
+    "pyramidkv_each": (PyramidKV(16, 3, 3, "each", 4), naive_methods.Pyramid((23, 16, 9), 3, 3, "each", PROTECTED)),
     "random": (RandomTokens(26, 5, 7), naive_methods.Drawn(drawn)),
     "oracle_topk": (OracleTopK(9), naive_methods.Oracle(9, "mean")),
     "oracle_topk_each": (OracleTopK(7, "each"), naive_methods.Oracle(7, "each")),
