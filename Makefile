@@ -31,7 +31,7 @@ test: check
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test.done
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow --timeout 1800
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n 2 --timeout 1800
 
 check: $(VENV)/test.done
 	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }
