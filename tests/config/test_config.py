@@ -80,6 +80,43 @@ def test_an_experiment_is_a_list_of_overrides(conf: Path) -> None:
     assert {cell.methods[0].options.get("sinks") for cell in cells} == {None, 2}
 
 
+def with_more(conf: Path) -> Path:
+    (conf / "experiment" / "more.yaml").write_text(
+        "# @package _global_\n# More\nsweep: {method: 'dense,streaming', task.length: 256, method.streaming.sinks: 2}\n"
+        "also: [{method: dense, task: qa, task.length: 128}, {model: tiny2, method: sparse}]\n"
+    )
+    return conf
+
+
+def test_an_experiment_can_have_further_sweeps_that_change_the_first(conf: Path) -> None:
+    cells = compose(["experiment=more"], with_more(conf)).cells
+    assert [(*summary(cell)[:3], cell.task.options["length"]) for cell in cells] == [
+        ("tiny", "dense", "kv", 256),
+        ("tiny", "streaming", "kv", 256),
+        ("tiny", "dense", "qa", 128),
+        ("tiny2", "sparse", "kv", 256),
+    ]
+
+
+def test_a_further_sweep_goes_where_the_command_line_sets_what_it_changes(conf: Path) -> None:
+    cells = compose(["experiment=more", "model=tiny,tiny2"], with_more(conf)).cells
+    assert [summary(cell)[:3] for cell in cells] == [
+        *(("tiny", method, "kv") for method in ("dense", "streaming")),
+        *(("tiny2", method, "kv") for method in ("dense", "streaming")),
+        ("tiny", "dense", "qa"),
+        ("tiny2", "dense", "qa"),
+    ]
+    assert len(compose(["experiment=more", "task=kv"], conf).cells) == 3
+    assert len(compose(["experiment=more", "method.streaming.sinks=5"], conf).cells) == 4
+
+
+@pytest.mark.parametrize("text", ["also: 3", "also: [3]", "sweeps: {}"])
+def test_further_sweeps_that_are_none_are_refused(conf: Path, text: str) -> None:
+    (conf / "experiment" / "bad.yaml").write_text(f"# @package _global_\nsweep: {{}}\n{text}\n")
+    with pytest.raises(ScbenchError, match=r"conf/experiment/bad.yaml.*(must be a list of mappings|must hold)"):
+        compose(["experiment=bad"], conf)
+
+
 def test_the_command_line_replaces_the_experiments_value(conf: Path) -> None:
     (cell,) = compose(
         ["experiment=small", "mode=multi_turn", "method=streaming", "method.sinks=3", "budget=8"], conf
@@ -166,7 +203,7 @@ MISTAKES = {
     "method=glob(x*)": "matches nothing",
     "method=null": "there is no method 'None'",
     "budget=interval(0,1)": "an interval has no list of values",
-    "budget=1.5": "budget=1.5: expected tokens (1024), a share of the base (0.25), or bytes (64MiB)",
+    "budget=1.5": "budget=1.5: expected tokens (1024), a share of the base (0.25), stored bytes (64MiB, 25%stored), or touched",
     "budget=0": "expected tokens",
     "history=godl": "history cannot be 'godl'; did you mean 'gold'?",
     "prompt_style=rf": "prompt_style cannot be 'rf'; did you mean 'ref'?",
@@ -268,7 +305,7 @@ def test_a_file_of_an_axis_lists_exactly_its_dataclass(axis: str, name: str) -> 
     with open_tree(CONF) as tree:
         node = dict(tree.node(axis, name, "test"))
     fields = {field.name for field in dataclasses.fields(load_class(node.pop("_target_")))}
-    assert set(node) == fields
+    assert set(node) - {"presets"} == fields
     assert describe(CONF, axis, name), "the first comment line says what the choice is"
 
 
@@ -281,7 +318,7 @@ def test_an_experiment_of_the_repository_composes(name: str) -> None:
 def test_the_root_file_lists_exactly_the_shared_settings() -> None:
     with open_tree(CONF) as tree:
         settings = tree.root[1]
-    assert set(settings) == {field.name for field in dataclasses.fields(SharedConfig)} | {"run"}
+    assert set(settings) == {field.name for field in dataclasses.fields(SharedConfig)} | {"run", "preset"}
 
 
 def test_all_choices_of_the_repository_compose_at_once() -> None:

@@ -1,8 +1,8 @@
 """From overrides to cells: parse them, compose every axis choice once, and take the product.
 
-An experiment (`conf/experiment/<name>.yaml`) is a named list of overrides, its `sweep:` mapping; an override on the
-command line replaces the experiment's for the same key. `axis.option=v` applies to every choice of the axis,
-`axis.<choice>.<option>=v` to that choice alone, where it wins over the former.
+An override on the command line replaces an experiment's for the same key. `axis.option=v` applies to every choice of
+the axis, `axis.<choice>.<option>=v` to that choice alone, where it wins over the former. `preset=paper|code` replaces
+a method file's values by those under its `presets:`; overrides win over it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from scbench.config.cell import Cell, Choice, Entry, RunConfig, SharedConfig, typed, typed_choice
+from scbench.config.experiment import sweeps
 from scbench.config.files import AXES
 from scbench.config.grammar import Assignment, parse
+from scbench.config.presets import OWN, checked, with_preset, without_presets
 from scbench.config.tree import ConfTree, open_tree
 from scbench.errors import ScbenchError
 from scbench.methods.compose import compose as compose_methods
@@ -46,12 +48,21 @@ def compose(overrides: Sequence[str], conf: Path) -> Composition:
     """Compose `overrides` over the configuration folder `conf`; raises `ScbenchError`, one line, on any mistake."""
     with open_tree(conf) as tree:
         line = read(overrides, tree)
-        layers = (_experiment(tree, line.experiment), line.assignments)
-        for assignment in (item for layer in layers for item in layer.values()):
+        found = sweeps(tree, line.experiment, line.assignments)
+        for assignment in (item for layer in (*found, line.assignments) for item in layer.values()):
             _check_key(assignment)
-        axes = [_axis(tree, axis, layers) for axis in AXES]
-        shared, run = _settings(tree, {**layers[0], **layers[1]})
-        return Composition(tuple(_cells(axes, shared)), run, tree.composes)
+        cells = [cell for number, sweep in enumerate(found) for cell in _swept(tree, sweep, line, strict=not number)]
+        _, run = _settings(tree, {**found[0], **line.assignments})
+        return Composition(tuple(cells), run, tree.composes)
+
+
+def _swept(tree: ConfTree, sweep: Mapping[str, Assignment], line: CommandLine, strict: bool) -> Iterator[Cell]:
+    """The cells of one sweep of an experiment, under the command line's overrides."""
+    layers = (sweep, line.assignments)
+    presets = _presets(tree, layers)
+    axes = [_axis(tree, axis, layers, presets if axis == "method" else (OWN,), strict) for axis in AXES]
+    shared, _ = _settings(tree, {**sweep, **line.assignments})
+    return _cells(axes, shared)
 
 
 def read(overrides: Sequence[str], tree: ConfTree) -> CommandLine:
@@ -72,7 +83,7 @@ def read(overrides: Sequence[str], tree: ConfTree) -> CommandLine:
 
 def results_folder(tree: ConfTree, line: CommandLine) -> Path:
     """The folder that all results go to."""
-    given = {**_experiment(tree, line.experiment), **line.assignments}
+    given = {**sweeps(tree, line.experiment, line.assignments)[0], **line.assignments}
     return Path(str(_single(given["results"]) if "results" in given else tree.root[1]["results"]))
 
 
@@ -82,36 +93,29 @@ def _single(assignment: Assignment) -> Any:
     return assignment.values[0]
 
 
-def _experiment(tree: ConfTree, name: str | None) -> Mapping[str, Assignment]:
-    """The experiment's overrides, by key."""
-    if name is None:
-        return {}
-    node = tree.node("experiment", name, f"experiment={name}")
-    file = f"conf/experiment/{name}.yaml"
-    sweep = node.get("sweep")
-    if set(node) != {"sweep"} or not isinstance(sweep, Mapping):
-        raise ScbenchError(f"{file} must hold '# @package _global_' and one mapping, 'sweep:', of overrides")
-    assignments = {}
-    for key, value in sweep.items():
-        if isinstance(value, list | Mapping):
-            raise ScbenchError(f"{file}: sweep.{key} must be a text or a number; write a sweep as 'a,b,c'")
-        text = f"{key}={'null' if value is None else value}"
-        assignments[str(key)] = parse(text, tree.loader, f"{file}: '{text}'")
-    return assignments
-
-
 def _check_key(assignment: Assignment) -> None:
     """Refuse a key that is no axis, no option of an axis and no setting."""
     head, _, rest = assignment.key.partition(".")
-    if assignment.key in SHARED or (head in AXES and (rest or "." not in assignment.key)):
+    if assignment.key in (*SHARED, "preset") or (head in AXES and (rest or "." not in assignment.key)):
         return
     axis = nearest(head, AXES) if rest else None
-    suggestion = f"did you mean '{axis}.{rest}'?" if axis else hint(assignment.key, (*AXES, *SHARED, "experiment"))
+    suggestion = (
+        f"did you mean '{axis}.{rest}'?" if axis else hint(assignment.key, (*AXES, *SHARED, "preset", "experiment"))
+    )
     raise ScbenchError(f"{assignment.origin}: there is no '{assignment.key}'; {suggestion}")
 
 
-def _axis(tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]]) -> tuple[tuple[Choice, ...], ...]:
-    """Every configured choice of an axis: its names, times the values of its swept options.
+def _presets(tree: ConfTree, layers: Sequence[Mapping[str, Assignment]]) -> tuple[str, ...]:
+    """The presets that are asked for."""
+    given = next((layer["preset"] for layer in reversed(layers) if "preset" in layer), None)
+    values = given.values if given else (tree.root[1].get("preset", OWN),)
+    return tuple(checked(str(value), given.origin if given else "conf/config.yaml") for value in values)
+
+
+def _axis(
+    tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]], presets: Sequence[str], strict: bool
+) -> tuple[tuple[Choice, ...], ...]:
+    """Every configured choice of an axis: its names, times the presets, times the values of its swept options.
 
     A choice has one part, but for methods that are composed (`minference+snapkv`).
     """
@@ -119,13 +123,18 @@ def _axis(tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]])
     names = chosen.values if chosen else (tree.root[0][axis],)
     origin = chosen.origin if chosen else "conf/config.yaml"
     together = [tuple(str(name).split("+")) if axis == "method" else (str(name),) for name in names]
-    nodes = {name: tree.node(axis, name, origin) for parts in together for name in parts}
-    options = [_options(tree, axis, nodes, layer, strict=layer is layers[-1]) for layer in layers]
-    variants = {
-        name: tuple(_variants(axis, name, node, [item for layer in options for item in layer[name]]))
-        for name, node in nodes.items()
-    }
-    return tuple(chosen for parts in together for chosen in product(*(variants[name] for name in parts)))
+    raw = {name: tree.node(axis, name, origin) for parts in together for name in parts}
+    found: dict[str, tuple[Choice, ...]] = {}  # presets may agree
+    for preset in presets:
+        nodes = {name: with_preset(f"conf/{axis}/{name}.yaml", node, preset) for name, node in raw.items()}
+        options = [_options(tree, axis, nodes, layer, strict=strict and layer is layers[-1]) for layer in layers]
+        variants = {
+            name: tuple(_variants(axis, name, node, [item for layer in options for item in layer[name]]))
+            for name, node in nodes.items()
+        }
+        every = (chosen for parts in together for chosen in product(*(variants[name] for name in parts)))
+        found.update({repr(chosen): chosen for chosen in every})
+    return tuple(found.values())
 
 
 def _options(
@@ -163,7 +172,7 @@ def _everywhere(
     lacking = next((name for name, node in nodes.items() if option not in node), None)
     if lacking is None:
         return replace(assignment, key=option)
-    everything = {name: tree.node(axis, name, assignment.origin) for name in tree.choices(axis)}
+    everything = {name: without_presets(tree.node(axis, name, assignment.origin)) for name in tree.choices(axis)}
     owners = [name for name, node in everything.items() if option in node]
     where = f"{assignment.origin}: {axis} '{lacking}' has no option '{option}'"
     if not owners:
@@ -184,7 +193,7 @@ def _variants(axis: str, name: str, node: Mapping[str, Any], assignments: Sequen
 def _settings(tree: ConfTree, given: Mapping[str, Assignment]) -> tuple[list[SharedConfig], RunConfig]:
     """The settings of no axis: one SharedConfig per combination of swept values, and how to run."""
     file = str(tree.folder / "config.yaml")
-    base = dict(tree.root[1])
+    base = {key: value for key, value in tree.root[1].items() if key != "preset"}
     run = [Entry(key, value, file) for key, value in base.pop("run", {}).items()]
     shared = [Entry(key, value, file) for key, value in base.items()]
     swept = []
