@@ -18,7 +18,8 @@ overrides are Hydra's key=value, and every key can be swept:
   'task=glob(*)'                 all of them
   task.length=2048,4096          an option of every choice of the axis
   method.streaming_llm.sinks=4   an option of one choice
-  budget=0.25,0.5                share of the base; or tokens (512), or stored bytes (64MiB)
+  budget=0.25,0.5                share of the base; or tokens (512), stored bytes (64MiB, 25%stored),
+                                 or bytes that a token touches (64MiB/token, 25%touched)
   experiment=smoke               start from conf/experiment/smoke.yaml
 `scbench list methods` and the like say what there is; the files in conf/ hold all options with their defaults"""
 

@@ -9,8 +9,10 @@ from scbench.engine.acting import ONCE
 from scbench.engine.adapter import Shape
 from scbench.engine.answer import Answer
 from scbench.engine.failure import Failure
+from scbench.methods.base import Base
 from scbench.methods.budget import Budget
 from scbench.methods.compose import Composition
+from scbench.methods.fitting import KvShape
 from scbench.modes import Layout, Tokens
 from scbench.record import Diagnostics, Fidelity, KvBytes, StageTime
 
@@ -38,10 +40,17 @@ class Job:
     rewritten: bool = False
 
     def resolved(self, shape: Shape, tokens: int) -> Composition:
-        """The method with its parameters set to the budget of a base of so many tokens."""
-        if self.budget is None or not self.method.uses_budget:
+        """The method with its parameters set to the budget of a base of so many tokens.
+
+        Raises `ScbenchError` if no setting of it stays within a budget in bytes.
+        """
+        if self.budget is None:
             return self.method
-        return self.method.with_tokens(self.budget.tokens(tokens, token_bytes(shape)))
+        count = self.budget.tokens(tokens, token_bytes(shape))
+        if not self.budget.in_bytes:
+            return self.method.with_tokens(count)
+        limit = self.budget.limit(tokens * token_bytes(shape))
+        return self.method.within(limit, count, Base(tokens, self.layout.protected), kv_shape(shape))
 
     def budget_tokens(self, shape: Shape) -> int:
         """How many tokens of the base the budget allows; all of them without one."""
@@ -49,11 +58,9 @@ class Job:
         return base if self.budget is None else self.budget.tokens(base, token_bytes(shape))
 
     def nominal_ratio(self, shape: Shape) -> float:
-        """The share of the base that the budget allows."""
+        """The share of the base that the method keeps or reads by its parameters alone."""
         base = self.layout.base
-        if self.budget is None or not self.method.uses_budget or not base:  # nothing to keep a share of
-            return 1.0
-        return min(1.0, self.budget_tokens(shape) / base)
+        return self.resolved(shape, base).nominal(Base(base, self.layout.protected)) if base else 1.0
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,12 @@ class Done:
     job: Job
     turns: tuple[Turn, ...] = ()
     failure: Failure | None = None
+
+
+def kv_shape(shape: Shape) -> KvShape:
+    """What the layers hold on which methods act."""
+    full = tuple(number for number, window in enumerate(shape.windows) if window is None)
+    return KvShape(full, shape.layers, shape.kv_heads, shape.query_heads, shape.head_dim, shape.dtype, shape.device)
 
 
 def token_bytes(shape: Shape) -> int:

@@ -52,6 +52,7 @@ class Shape:
 
     windows: tuple[int | None, ...]
     kv_heads: int
+    query_heads: int
     head_dim: int
     dtype: torch.dtype
     device: torch.device
@@ -74,6 +75,7 @@ class Shape:
 class _Seen:
     window: int | None
     kv_heads: int
+    query_heads: int
     key_dim: int
     value_dim: int
     dtype: torch.dtype
@@ -98,7 +100,7 @@ class Probe:
         for reason in objections(module, mask, options):
             self._object(reason)
         window = options.get("sliding_window")
-        self._seen[layer] = _Seen(window, k.shape[1], k.shape[-1], v.shape[-1], k.dtype)
+        self._seen[layer] = _Seen(window, k.shape[1], q.shape[1], k.shape[-1], v.shape[-1], k.dtype)
         return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1).transpose(1, 2)
 
     @property
@@ -116,9 +118,10 @@ class Probe:
             return None
         attending = tuple(sorted(self._seen))
         calls = [self._seen[layer] for layer in attending]
-        first = calls[0] if calls else _Seen(None, 0, 0, 0, dtype)
+        first = calls[0] if calls else _Seen(None, 0, 0, 0, 0, dtype)
         windows = tuple(call.window for call in calls)
-        return Shape(windows, first.kv_heads, first.key_dim, first.dtype, device, attending, tuple(sorted(states)))
+        kept = tuple(sorted(states))
+        return Shape(windows, first.kv_heads, first.query_heads, first.key_dim, first.dtype, device, attending, kept)
 
     def _check_kinds(self, states: frozenset[int]) -> None:
         """The kind of layer decides the model's own mask, which the engine replaces by causality and the window."""

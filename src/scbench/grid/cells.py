@@ -13,6 +13,7 @@ from typing import Any
 
 from scbench.config.cell import Cell, Choice
 from scbench.errors import ScbenchError
+from scbench.methods.budget import Budget
 
 GENERATED_ONLY = frozenset({"length", "size", "seed", "turns"})  # options of a task without effect on published data
 
@@ -25,7 +26,9 @@ def canonical(cell: Cell) -> Cell:
     items says more than a length; only contexts with items are fitted in another way than by
     their middle, and the original's prompts never.
     """
-    budget = cell.budget if any(method.type.uses_budget for method in cell.methods) else None
+    in_bytes = cell.budget is not None and Budget(cell.budget).in_bytes
+    asked = [method.type.uses_budget or (in_bytes and method.type.uses_bytes) for method in cell.methods]
+    budget = cell.budget if any(asked) else None
     history = cell.history if cell.mode.options["kind"] == "multi_turn" else "gold"
     return replace(
         cell,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from scbench.kernels.plans import Plan
+from scbench.methods.budget import most_tokens
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
 from scbench.segments.kept import KeptSegment
@@ -30,6 +31,10 @@ class Base:
 
     tokens: int
     protected: tuple[tuple[int, int], ...] = ()
+
+    def unless(self, protect: bool) -> Base:
+        """The same, without protected tokens unless they are to be kept."""
+        return self if protect else replace(self, protected=())
 
     def protected_positions(self, device: torch.device) -> Tensor:
         """The protected logical positions, ascending."""
@@ -104,18 +109,19 @@ class Method:
 
     Class attributes declare what the rest of the system must know without running it:
     `uses_budget` whether the shared budget changes anything (if not, one cell stands for all budgets);
+    `uses_bytes` whether one in bytes does, though one in tokens does not;
     `family_key` which prefill the method needs (methods with the same key share it);
     `stages` at which of the four KV stages it acts;
     `observes` whether it looks at queries when it acts;
     `horizon` what its prefill plan must see: a `chunk`, or the whole `prompt`;
     `rewrites` whether it changes the context's text;
     `compares` the layer at which a retrieval method wants to know how far reused KV is from what it should be;
-    `grows` whether its form takes over tokens that come later, so that it is made even where it is idle on the base;
     `needs_dense` whether it can act on a dense cache only, not on what a compression has left;
     `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`).
     """
 
     uses_budget: ClassVar[bool] = False
+    uses_bytes: ClassVar[bool] = False
     family_key: ClassVar[str] = "dense"
     stages: ClassVar[tuple[str, ...]] = ()
     observes: ClassVar[bool] = False
@@ -123,12 +129,22 @@ class Method:
     rewrites: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
     compares: ClassVar[int | None] = None
-    grows: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
 
     def with_tokens(self, tokens: int) -> Self:
         """The same method with its parameters set so that it keeps, or reads, at most `tokens` tokens per layer."""
         return self
+
+    def largest(self, fits: Callable[[Self], bool], tokens: int) -> Self | None:
+        """The largest setting for a base of `tokens` tokens that fits a budget in bytes; None if none does."""
+        if not self.uses_budget:
+            return self
+        count = most_tokens(lambda number: fits(self.with_tokens(number)), tokens)
+        return None if count is None else self.with_tokens(count)
+
+    def nominal(self, base: Base) -> float:
+        """The share of a base that it keeps or reads by its parameters alone: a label, without metadata."""
+        return 1.0
 
     def lossless(self) -> Self:
         """The setting with which the method must equal the dense cache, token for token."""
@@ -137,6 +153,15 @@ class Method:
     def idle(self, base: Base) -> bool:
         """Whether the method has nothing to do on this base (its budget covers it): the outcome is `noop`."""
         return False
+
+    @property
+    def grows(self) -> bool:
+        """Whether its form takes over tokens that come later, so that it is made even where it is idle on the base."""
+        return False
+
+    def takes_part(self, base: Base) -> bool:
+        """Whether it has something to do on this base, or will have as it grows."""
+        return not self.idle(base) or (self.grows and not self.idle(Base(2**40)))
 
     def acts_on(self, layer: Layer) -> bool:
         """Whether it acts on this full-attention layer at all; others stay dense."""

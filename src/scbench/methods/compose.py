@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from scbench.errors import ScbenchError
 from scbench.methods.base import Base, Method
+from scbench.methods.budget import Limit
+from scbench.methods.fitting import KvShape, fitted
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,24 @@ class Composition:
         """Every part that uses the budget, set to it."""
         return Composition(tuple(part.with_tokens(tokens) if part.uses_budget else part for part in self.parts))
 
+    def within(self, limit: Limit, tokens: int, base: Base, shape: KvShape) -> Composition:
+        """Every part in its largest setting within a budget in bytes; raises `ScbenchError` if a part has none.
+
+        Each is solved for as if alone. What acts on the prefill alone reads as many tokens as the bytes hold densely.
+        """
+        return Composition(tuple(_within(part, limit, tokens, base, shape) for part in self.parts))
+
+    def nominal(self, base: Base) -> float:
+        """The share of a base that is kept or read by the parts' parameters alone."""
+        return min((part.nominal(base) for part in self.parts), default=1.0)
+
     def lossless(self) -> Composition:
         """Every part in its lossless setting."""
         return Composition(tuple(part.lossless() for part in self.parts))
 
     def acting(self, base: Base) -> Composition:
         """The parts that have something to do on this base, or will have as it grows."""
-        return replace(self, parts=tuple(p for p in self.parts if not p.stages or _grows(p) or not p.idle(base)))
+        return replace(self, parts=tuple(part for part in self.parts if not part.stages or part.takes_part(base)))
 
     def idle(self, base: Base) -> bool:
         """Whether no part has anything to do on this base."""
@@ -53,12 +66,15 @@ class Composition:
     @property
     def growing(self) -> bool:
         """Whether some part's form takes over tokens that come later."""
-        return any(_grows(part) for part in self.parts)
+        return any(part.grows and part.takes_part(Base(2**40)) for part in self.parts)
 
 
-def _grows(part: Method) -> bool:
-    """Whether its form takes over later tokens, in a setting in which it ever has something to do."""
-    return part.grows and not part.idle(Base(2**40))
+def _within(part: Method, limit: Limit, tokens: int, base: Base, shape: KvShape) -> Method:
+    if not base.tokens or not (part.uses_budget or part.uses_bytes):
+        return part
+    if "compression" in part.stages or "loading" in part.stages:
+        return fitted(part, limit, base, shape)
+    return part.with_tokens(tokens)
 
 
 def compose(parts: Iterable[Method]) -> Composition:

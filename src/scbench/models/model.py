@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scbench.errors import ScbenchError
-from scbench.models import embedded
+from scbench.models import embedded, random_weights
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +26,8 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class ModelConfig:
     """A causal language model.
 
-    `path` is a Hugging Face id, a local folder with safetensors, or `embedded:NAME` for a model that comes as
-    a Python package. `revision` pins a commit of a hub model. `window` overrides the model's own context
+    `path` is a Hugging Face id, a local folder with safetensors, `embedded:NAME` for a model that comes as a Python
+    package, or `random:NAME` for a small one of an architecture with random weights. `revision` pins a commit of a hub model. `window` overrides the model's own context
     window. `dtype=auto` takes float32 on a CPU and the checkpoint's own format elsewhere.
     """
 
@@ -70,6 +70,8 @@ def identity(config: ModelConfig) -> dict[str, str]:
     """
     if embedded.is_embedded(config.path):
         return embedded.identity(config.path)
+    if random_weights.is_random(config.path):
+        return random_weights.identity(config.path)
     folder = Path(config.path)
     if folder.is_dir():
         return _folder_identity(folder)
@@ -101,7 +103,10 @@ def window(config: ModelConfig) -> int:
         settings = AutoConfig.from_pretrained(
             _source(config), revision=config.revision, trust_remote_code=config.trust_remote_code
         )
-        return int(settings.get_text_config().max_position_embeddings)
+        longest = getattr(settings.get_text_config(), "max_position_embeddings", None)
+    if longest is None:
+        raise ScbenchError(f"model.path={config.path}: its configuration names no context window; give model.window")
+    return int(longest)
 
 
 def load(config: ModelConfig, device: torch.device) -> LoadedModel:
@@ -130,7 +135,9 @@ def _stop(eos: int | list[int] | None) -> frozenset[int]:
 
 
 def _source(config: ModelConfig) -> str:
-    return str(embedded.ensure(config.path)) if embedded.is_embedded(config.path) else config.path
+    if embedded.is_embedded(config.path):
+        return str(embedded.ensure(config.path))
+    return str(random_weights.ensure(config.path)) if random_weights.is_random(config.path) else config.path
 
 
 def _is_local(path: str) -> bool:

@@ -17,8 +17,9 @@ class Label:
 
     A choice is its name, followed by those of its options that take several values under this name in the
     sweep (`retr_kv length=4096`). `setting` is the rest of what differs between the cells of one mode
-    (engine, history, query, fit, max_turns, prompt_style); usually empty. `title` ends with the `kind` of contexts,
-    where it is not published data as it is: `Retr.KV (gen, no context)`. Only tasks of one kind may share a mean.
+    (engine, history, query, compress, fit, max_turns, prompt_style); usually empty. `title` ends with the `kind` of
+    contexts, where it is not published data as it is: `Retr.KV (gen, no context)`. Only tasks of one kind may share
+    a mean.
     """
 
     model: str
@@ -118,6 +119,7 @@ def _settings(cells: Mapping[str, Cell]) -> dict[str, str]:
             "engine": _name(cell.engine, engines),
             "history": cell.history,
             "query": cell.query,
+            "compress": cell.compress,
             "fit": cell.fit,
             "max_turns": str(cell.max_turns or "all"),
             "prompt_style": cell.prompt_style,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -29,13 +29,15 @@ class Segment(ABC):
     """A stretch of cached KV that covers the logical positions [start, stop) and attends to itself.
 
     A logical position is a token's place in the prompt; where it lies in storage is the segment's own matter.
-    A form that takes over new tokens at points says so with `absorbs`.
     """
-
-    absorbs: ClassVar[bool] = False
 
     def __init__(self, start: int) -> None:
         self.start = start
+
+    @property
+    def absorbs(self) -> bool:
+        """Whether this form takes over new tokens at points."""
+        return False
 
     @property
     @abstractmethod

@@ -33,8 +33,6 @@ class PagedSegment(Segment):
     page that a point cuts has bounds of its tokens up to that point; a later segment has bounds of its own.
     """
 
-    absorbs = True
-
     def __init__(self, parts: tuple[DenseSegment, ...], paging: Paging, low_GPD: Tensor, high_GPD: Tensor) -> None:
         super().__init__(parts[0].start)
         self.parts = parts
@@ -46,6 +44,11 @@ class PagedSegment(Segment):
     def of(cls, dense: DenseSegment, paging: Paging) -> PagedSegment:
         """Pages over a dense segment."""
         return cls((dense,), paging, *_bounds(dense.k_GLD, paging.page))
+
+    @property
+    def absorbs(self) -> bool:
+        """New tokens get pages."""
+        return True
 
     @property
     def stop(self) -> int:

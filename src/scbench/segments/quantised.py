@@ -42,12 +42,16 @@ class QuantisedSegment(Segment):
     segments of successive points.
     """
 
-    absorbs = True
-
-    def __init__(self, start: int, rounding: Rounding, blocks: tuple[Block, ...] = ()) -> None:
+    def __init__(self, start: int, rounding: Rounding, blocks: tuple[Block, ...] = (), later: bool = True) -> None:
         super().__init__(start)
+        self._later = later
         self.rounding = rounding
         self.blocks = blocks
+
+    @property
+    def absorbs(self) -> bool:
+        """Groups that fill up later are rounded too, unless it stays as it is."""
+        return self._later
 
     @property
     def stop(self) -> int:
@@ -68,7 +72,7 @@ class QuantisedSegment(Segment):
             place += block.keys.tokens
         if full:
             blocks.extend(self._settled(Block(pack_keys(k_GnD, rule.bits, rule.group), None, v_GnD), place, exact_from))
-        return QuantisedSegment(self.start, rule, tuple(blocks))
+        return QuantisedSegment(self.start, rule, tuple(blocks), self._later)
 
     def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
         """Every row reads everything: a branch has a segment of its own point."""
@@ -114,7 +118,7 @@ def _split(keys: PackedKeys, count: int) -> tuple[PackedKeys, PackedKeys]:
     return part(slice(codes), slice(groups)), part(slice(codes, None), slice(groups, None))
 
 
-def quantise(cache: DenseSegment, rounding: Rounding) -> QuantisedSegment:
-    """The full groups of a dense segment, rounded."""
+def quantise(cache: DenseSegment, rounding: Rounding, later: bool = True) -> QuantisedSegment:
+    """The full groups of a dense segment, rounded; `later` ones too."""
     with torch.no_grad():
-        return QuantisedSegment(cache.start, rounding).absorb(cache)
+        return QuantisedSegment(cache.start, rounding, later=later).absorb(cache)

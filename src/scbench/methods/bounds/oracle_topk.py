@@ -27,7 +27,6 @@ class OracleTopK(Method):
 
     uses_budget: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("loading",)
-    grows: ClassVar[bool] = True
     needs_dense: ClassVar[bool] = True
 
     tokens: int = 1024
@@ -46,6 +45,15 @@ class OracleTopK(Method):
     def lossless(self) -> Self:
         """Every token is read."""
         return replace(self, tokens=2**40)
+
+    @property
+    def grows(self) -> bool:
+        """Later tokens are paged too."""
+        return True
+
+    def nominal(self, base: Base) -> float:
+        """The tokens that are read."""
+        return min(1.0, self.tokens / max(1, base.tokens))
 
     def idle(self, base: Base) -> bool:
         """All tokens of the base are read."""

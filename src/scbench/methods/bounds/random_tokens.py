@@ -44,6 +44,10 @@ class RandomTokens(Method):
         """More tokens than any base has."""
         return replace(self, tokens=2**40)
 
+    def nominal(self, base: Base) -> float:
+        """The tokens that stay."""
+        return min(1.0, self.tokens / max(1, base.tokens))
+
     def idle(self, base: Base) -> bool:
         """The base is no longer than what is kept."""
         return self.tokens >= base.tokens

@@ -35,7 +35,7 @@ class PyramidKV(SnapKV):
 
     def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
         """Choose by the attention of the last queries, as many as this layer may keep."""
-        protected_P = base.protected_positions(cache.k_GLD.device)
+        protected_P = base.unless(self.protect).protected_positions(cache.k_GLD.device)
         outside = int((protected_P < base.tokens - self.window).sum())
         return self._choose(cache, queries, base, self.layer_tokens(layer, base.tokens, self.window + outside))
 

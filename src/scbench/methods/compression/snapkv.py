@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import torch
@@ -24,7 +24,8 @@ class SnapKV(Method):
 
     At the end of the base the last `window` queries attend to every key that they may see; the weights are summed over
     those queries, smoothed by an average over `kernel` neighbouring keys, and the tokens with the highest sums stay,
-    `tokens` per KV head with the last `window` ones, which always stay. Protected tokens stay and count too.
+    `tokens` per KV head with the last `window` ones, which always stay. Protected tokens stay and count too,
+    unless `protect=false`.
 
     The query heads of a group choose together by their `mean` or `max` weight, or `each` for itself: then a KV head
     keeps the union, and each query head reads only its own choice (as SCBench's code does, which copies KV for every
@@ -42,6 +43,7 @@ class SnapKV(Method):
     window: int = 32
     kernel: int = 5
     group: str = "mean"
+    protect: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.window < 1 or self.kernel < 1 or self.kernel % 2 == 0 or self.tokens < 1:
@@ -73,6 +75,10 @@ class SnapKV(Method):
         """More tokens than any base has."""
         return replace(self, tokens=2**40)
 
+    def nominal(self, base: Base) -> float:
+        """The tokens that stay."""
+        return min(1.0, self.tokens / max(1, base.tokens))
+
     def idle(self, base: Base) -> bool:
         """The base is no longer than what is kept."""
         return self.tokens >= base.tokens
@@ -85,7 +91,7 @@ class SnapKV(Method):
         if queries is None:
             raise RuntimeError("it acts on what the last queries look at, but none were observed")
         score_GgL = self._scores(cache, queries)
-        always_L = torch.isin(cache.position_GL, base.protected_positions(score_GgL.device))
+        always_L = torch.isin(cache.position_GL, base.unless(self.protect).protected_positions(score_GgL.device))
         always_L |= cache.position_GL >= base.tokens - self.window
         if self.group == "each":
             return _union(cache, torch.stack([best(s, always_L, tokens) for s in score_GgL.unbind(1)], dim=1))

@@ -20,7 +20,8 @@ class StreamingLLM(Method):
     After a dense prefill, the first `sinks` and the last `window` tokens of the base stay, the same for every
     KV head and layer, at their original positions (the paper re-numbers positions inside the cache; SCBench
     does not). Tokens that come later are appended and never dropped. Protected tokens (chat template, system
-    text) always stay; they count, so the window shrinks by those that lie outside sinks and window.
+    text) always stay, unless `protect=false`; they count, so the window shrinks by those that lie outside sinks and
+    window.
 
     Memory O(sinks + window), prefill O(n²), decode O(sinks + window) per token. The defaults are those of
     SCBench's code (128 + 3968 = 4096 tokens). A budget keeps their proportion.
@@ -32,6 +33,7 @@ class StreamingLLM(Method):
 
     sinks: int = 128
     window: int = 3968
+    protect: bool = True
 
     def __post_init__(self) -> None:
         if self.sinks < 0 or self.window < 1:
@@ -48,6 +50,10 @@ class StreamingLLM(Method):
         """A window that no base outgrows."""
         return replace(self, window=2**40)
 
+    def nominal(self, base: Base) -> float:
+        """The tokens that stay."""
+        return min(1.0, (self.sinks + self.window) / max(1, base.tokens))
+
     def idle(self, base: Base) -> bool:
         """Sinks and window cover the base."""
         return self.sinks + self.window >= base.tokens
@@ -55,7 +61,7 @@ class StreamingLLM(Method):
     def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
         """Select the kept positions, the same for every KV head."""
         device = cache.k_GLD.device
-        protected = base.protected_positions(device)
+        protected = base.unless(self.protect).protected_positions(device)
         sinks = torch.arange(self.sinks, device=device)
         fixed = torch.unique(torch.cat([sinks, protected]))
         recent = self._recent(fixed, base.tokens)

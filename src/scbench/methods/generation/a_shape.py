@@ -41,6 +41,10 @@ class AShape(Method):
         """A window that no base outgrows."""
         return replace(self, window=2**40)
 
+    def nominal(self, base: Base) -> float:
+        """The tokens that are read."""
+        return min(1.0, (self.sinks + self.window) / max(1, base.tokens))
+
     def idle(self, base: Base) -> bool:
         """Sinks and window cover the base."""
         return self.sinks + self.window >= base.tokens

@@ -1,0 +1,99 @@
+"""Budgets in bytes: the setting of a method whose KV, made on trial, costs no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from scbench.errors import ScbenchError
+from scbench.methods.base import Base, Layer, Method, Queries
+from scbench.methods.budget import Limit
+from scbench.segments.base import Footprint, Segment
+from scbench.segments.dense import DenseSegment
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class KvShape:
+    """What a model's full-attention layers hold: `layers` are their numbers, out of `count`."""
+
+    layers: tuple[int, ...]
+    count: int
+    kv_heads: int
+    query_heads: int
+    head_dim: int
+    dtype: torch.dtype
+    device: torch.device
+
+    def dense(self, tokens: int) -> int:
+        """Bytes of so many dense tokens over these layers."""
+        return 2 * len(self.layers) * self.kv_heads * tokens * self.head_dim * self.dtype.itemsize
+
+
+@lru_cache(maxsize=256)
+def fitted(method: Method, limit: Limit, base: Base, shape: KvShape) -> Method:
+    """The largest setting of a method that compresses or loads whose KV of a base stays within the limit.
+
+    Each setting is tried on a cache of random numbers of the base's length, and its footprint taken at the base's end;
+    where a form's size depends on what is cached (a union of several heads' choices), the true size may differ a
+    little. Raises `ScbenchError` if even the smallest one is too large.
+    """
+    trial = Trial(base, shape)
+
+    def fits(tried: Method) -> bool:
+        total = 0
+        for cost in trial.costs(tried):
+            total += cost.touched if limit.touched else cost.stored
+            if total > limit.bytes:
+                return False
+        return True
+
+    found = method.largest(fits, base.tokens)
+    if found is None:
+        what = "touches" if limit.touched else "stores"
+        share = limit.bytes / max(1, shape.dense(base.tokens))
+        raise ScbenchError(
+            f"budget: even the smallest setting of {type(method).__name__} {what} more than {limit.bytes} bytes "
+            f"({share:.1%} of the dense cache); give more, or a budget in tokens"
+        )
+    return found
+
+
+class Trial:
+    """A cache of random numbers as long as a base, on which methods are tried."""
+
+    def __init__(self, base: Base, shape: KvShape) -> None:
+        self.base = base
+        self.shape = shape
+        self._k_GLD = self._random(shape.kv_heads, base.tokens)
+
+    def costs(self, method: Method) -> Iterator[Footprint]:
+        """Per layer what the method's KV costs, as the engine counts it."""
+        acts = method.takes_part(self.base)
+        for number in self.shape.layers:
+            layer, cache = Layer(number, self.shape.count), DenseSegment(0, self._k_GLD, self._k_GLD)
+            parts: list[Segment] = [cache]
+            if acts and method.acts_on(layer):
+                made = self._made(method, cache, layer)
+                parts = [made, *([cache.since(made.stop)] if made.stop < self.base.tokens else [])]
+            found = [part.footprint(self.base.tokens) for part in parts]
+            yield Footprint(
+                sum(one.tokens for one in found), sum(one.stored for one in found), sum(one.touched for one in found)
+            )
+
+    def _made(self, method: Method, cache: DenseSegment, layer: Layer) -> Segment:
+        if "compression" not in method.stages:
+            return method.load(cache, layer, self.base)
+        window = min(method.queries, self.base.tokens)
+        queries = Queries(self._random(self.shape.query_heads, window), self.base.tokens, 1.0) if window else None
+        return method.compress(cache, queries, layer, self.base)
+
+    def _random(self, heads: int, tokens: int) -> Tensor:
+        generator = torch.Generator().manual_seed(SEED)
+        drawn_HLD = torch.randn(heads, tokens, self.shape.head_dim, generator=generator)
+        return drawn_HLD.to(self.shape.device, self.shape.dtype)
