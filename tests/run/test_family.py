@@ -256,3 +256,16 @@ def test_the_originals_prompts_run_too(sweep):
     manifest = sweep("method=dense", "prompt_style=ref", "mode=multi_turn,multi_request")
     run(manifest)
     assert {r.outcome for lines in records(manifest).values() for r in lines} == {Outcome.OK}
+
+
+def test_dense_again_is_a_cell_of_its_own_in_the_family_of_dense(sweep):
+    manifest = sweep("method=dense,dense_repeat", "method.dense_repeat.chunk=100", "task.limit=1")
+    assert len(manifest.families) == 1
+    run(manifest)
+    dense, again = records(manifest).values()
+    for one, other in zip(dense, again, strict=True):
+        assert (one.outcome, other.outcome) == (Outcome.OK, Outcome.OK)
+        assert (one.times["decode"].width, other.times["decode"].width) == (2, 1)
+        assert one.output_ids == other.output_ids
+        assert one.kv_bytes == other.kv_bytes
+        assert one.fidelity.kl_to_dense == 0 <= other.fidelity.kl_to_dense < 1e-6

@@ -24,7 +24,7 @@ from scbench.engine.trunk import Trunk
 from scbench.engine.view import Row, View
 from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
-from scbench.methods.base import PROMPT, Base, Method
+from scbench.methods.base import PROMPT, Base, Method, Passes
 
 PREDICTED = 1 << 26  # numbers of predictions held at once
 
@@ -55,12 +55,22 @@ Report = Callable[[int, int], None]  # (tokens done, tokens in all)
 
 
 class Decoder:
-    """A model and its kernels, set to prefill spans of a trunk and to answer its branches."""
+    """A model and its kernels, set to prefill spans of a trunk and to answer its branches.
 
-    def __init__(self, adapter: Adapter, kernels: Kernels, chunk: int) -> None:
+    `chunk` tokens go through the model at once; `width`, if there is one, is the most branches of a batch.
+    """
+
+    def __init__(self, adapter: Adapter, kernels: Kernels, chunk: int, width: int | None = None) -> None:
         self.adapter = adapter
         self.kernels = kernels
+        self.width = width
         self._chunk = chunk
+
+    def cut(self, passes: Passes) -> Decoder:
+        """The same model with its passes cut in another way; raises `ScbenchError` if the chunks are the same."""
+        if passes.chunk == self._chunk:
+            raise ScbenchError(f"chunk={passes.chunk} is the engine's own (engine.chunk), so nothing would be repeated")
+        return Decoder(self.adapter, self.kernels, passes.chunk, passes.width)
 
     def extend(self, trunk: Trunk, ids: Sequence[int], first_leave: int, deadline: Deadline, report: Report) -> None:
         """Prefill `ids` behind the trunk, over its own segments, in chunks.
@@ -232,7 +242,10 @@ class Decoder:
 
     def _together(self, tokens: int) -> int:
         """How many rows' predictions are held at once; models with states cannot pad rows."""
-        return 1 if self.adapter.shape.states else max(1, PREDICTED // (max(1, tokens) * self.adapter.vocabulary))
+        if self.adapter.shape.states:
+            return 1
+        most = max(1, PREDICTED // (max(1, tokens) * self.adapter.vocabulary))
+        return most if self.width is None else min(most, self.width)
 
     def _predict(self, rows: Sequence[Row], gold: Sequence[Sequence[int]]) -> list[Tensor]:
         first = [None if row.suffix else _predicted(row.view).float()[None] for row in rows]

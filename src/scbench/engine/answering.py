@@ -37,7 +37,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Answered:
-    """Rows of one batch and their answers, what reading the questions and decoding took, and the peak of memory."""
+    """Rows and their answers, what reading the questions and decoding took, and the peak of memory.
+
+    They were one batch, or batches of the decoder's width, whose times are added up.
+    """
 
     rows: Sequence[Row]
     answers: Sequence[Answer]
@@ -60,12 +63,17 @@ def answer_rows(setting: Setting, rows: Sequence[Row], deadline: Deadline, befor
     """Read the questions of the rows and decode their answers; `before` seconds were spent on the questions already."""
     device = setting.decoder.adapter.shape.device
     setting.decoder.kernels.taken()  # by others
-    memory, began = PeakMemory(device), time.perf_counter()
-    opened = setting.decoder.open(rows)
-    synchronise(device)
-    read = time.perf_counter()
-    answers = setting.decoder.decode(opened, setting.stop, deadline, setting.report("decode"))
-    synchronise(device)
-    question = StageTime(read - began + before, "batch", len(rows))
-    decode = StageTime(time.perf_counter() - read, "batch", len(rows))
+    memory, answers = PeakMemory(device), list[Answer]()
+    reading, decoding = before, 0.0
+    width = min(len(rows), setting.decoder.width or len(rows))
+    for at in range(0, len(rows), width):
+        began = time.perf_counter()
+        opened = setting.decoder.open(rows[at : at + width])
+        synchronise(device)
+        read = time.perf_counter()
+        answers += setting.decoder.decode(opened, setting.stop, deadline, setting.report("decode"))
+        synchronise(device)
+        reading += read - began
+        decoding += time.perf_counter() - read
+    question, decode = StageTime(reading, "batch", width), StageTime(decoding, "batch", width)
     return Answered(tuple(rows), answers, question, decode, memory.bytes(), setting.decoder.kernels.taken())

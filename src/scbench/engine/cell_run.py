@@ -236,9 +236,10 @@ class CellRun:
 
     @property
     def _is_dense(self) -> bool:
-        """Whether nothing was changed: there is no method, or it had nothing to do."""
+        """Whether nothing was changed: there is no method, or it had nothing to do, and passes were cut as usual."""
         growing = self.job.method.growing and None in self.trunk.shape.windows
-        return not self.source.planned and not self.acted and not growing
+        usual = self.job.method.passes is None
+        return usual and not self.source.planned and not self.acted and not growing
 
     def _turn(
         self,

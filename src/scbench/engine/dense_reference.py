@@ -22,7 +22,7 @@ class DenseReference:
     """Predictions by prompt, held in the host's memory.
 
     A cell whose prefill is dense costs its extension and the gold tokens once more. Where the prefill is another, a
-    dense one is made only with `fidelity=kl`.
+    dense one is made only with `fidelity=kl`; where the passes are cut in another way, always.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -54,7 +54,7 @@ class DenseReference:
         """The dense cache over the same layout, extended to its end."""
         if self._last is None or self._last.layout != layout:
             dense = replace(job, method=compose((Dense(),)), budget=None, layout=layout, feedback=())
-            own = self._dense(layout) if source.planned else source
+            own = self._dense(layout) if source.planned or job.method.passes is not None else source
             self._last = None  # what breaks off half way is not to be found here
             run = start(self._setting, own, dense, layout, deadline, self)
             run.extend()

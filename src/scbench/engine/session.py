@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -18,8 +19,10 @@ from scbench.engine.failure import Failure
 from scbench.engine.job import Done, Job, Turn
 from scbench.engine.source import Plan, Source
 from scbench.engine.view import Row
-from scbench.methods.base import PROMPT, Base
+from scbench.methods.base import PROMPT, Base, Passes
 from scbench.modes import Layout, alone, extend
+
+Prefill = tuple[Passes | None, Plan | None]  # how its passes are cut, and what is read in them, if not as usual
 
 _log = logging.getLogger(__name__)
 
@@ -52,18 +55,21 @@ def _steps(
     waiting: list[CellRun] = []
     groups, refused = _by_prefill(jobs, decoder.adapter.shape)
     yield from refused
-    for plan, group in groups:
+    for (passes, plan), group in groups:
+        if passes is not None:  # compared with the dense cells, which have to be answered before
+            yield from _answer_family(setting, waiting)
         source: Source | None = None
         for job in group:
             deadline = setting.deadline()
             try:
+                own = setting if passes is None else replace(setting, decoder=decoder.cut(passes))
                 if source is None:
-                    source = Source(decoder, plan, _widest(group), max(job.layout.base for job in group))
+                    source = Source(own.decoder, plan, _widest(group), max(job.layout.base for job in group))
                 if job.each_query:
-                    done = Done(job, tuple(_each_query(setting, source, job, deadline, reference)))
+                    done = Done(job, tuple(_each_query(own, source, job, deadline, reference)))
                 else:
-                    run = start(setting, source, job, job.layout, deadline, reference)
-                    if config.batch == FAMILY and not job.feedback:
+                    run = start(own, source, job, job.layout, deadline, reference)
+                    if config.batch == FAMILY and not job.feedback and passes is None:
                         run.extend()
                         waiting.append(run)
                         continue
@@ -77,19 +83,25 @@ def _steps(
     yield from _answer_family(setting, waiting)
 
 
-def _by_prefill(jobs: Sequence[Job], shape: Shape) -> tuple[list[tuple[Plan | None, list[Job]]], list[Done]]:
+def _by_prefill(jobs: Sequence[Job], shape: Shape) -> tuple[list[tuple[Prefill, list[Job]]], list[Done]]:
     """The jobs grouped by the prefill that they can share, dense ones and those with the shorter base first.
 
     And those whose method already fails when it is asked what it needs.
     """
-    groups: dict[Plan | None, list[Job]] = {}
+    groups: dict[Prefill, list[Job]] = {}
     refused = []
-    for job in sorted(jobs, key=lambda job: (job.each_query, job.layout.base, bool(job.method.stages))):
+    for job in sorted(jobs, key=_order):
         try:
-            groups.setdefault(None if job.each_query else _plan(job, job.layout, shape), []).append(job)
+            plan = None if job.each_query else _plan(job, job.layout, shape)
+            groups.setdefault((job.method.passes, plan), []).append(job)
         except Exception as error:
             refused.append(Done(job, failure=Failure.of(error)))
     return list(groups.items()), refused
+
+
+def _order(job: Job) -> tuple[bool, bool, int, bool]:
+    """Jobs whose passes are cut in another way come last: the dense ones that they are compared with are done then."""
+    return job.method.passes is not None, job.each_query, job.layout.base, bool(job.method.stages)
 
 
 def _plan(job: Job, layout: Layout, shape: Shape) -> Plan | None:

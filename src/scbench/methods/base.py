@@ -90,6 +90,14 @@ class Deviation:
     v_L: Tensor
 
 
+@dataclass(frozen=True)
+class Passes:
+    """How the model's passes are cut: `chunk` tokens of a prompt at a time, `width` branches in a batch."""
+
+    chunk: int
+    width: int
+
+
 class Reader(Protocol):
     """What a method that rewrites text may ask of the model that will read it."""
 
@@ -171,6 +179,11 @@ class Method:
     def queries(self) -> int:
         """How many of the last queries its hooks want to see."""
         return 0
+
+    @property
+    def passes(self) -> Passes | None:
+        """How prefill and decoding are cut for it, where that is not the engine's choice (a bound for its noise)."""
+        return None
 
     @property
     def per_query_head(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from scbench.errors import ScbenchError
-from scbench.methods.base import Base, Method
+from scbench.methods.base import Base, Method, Passes
 from scbench.methods.budget import Limit
 from scbench.methods.fitting import KvShape, fitted
 
@@ -35,6 +35,11 @@ class Composition:
     def queries(self) -> int:
         """How many of the last queries the parts want to see."""
         return max(part.queries for part in self.parts)
+
+    @property
+    def passes(self) -> Passes | None:
+        """How the passes are cut for the part that asks for it, if one does."""
+        return next((part.passes for part in self.parts if part.passes is not None), None)
 
     def with_tokens(self, tokens: int) -> Composition:
         """Every part that uses the budget, set to it."""
