@@ -150,9 +150,11 @@ def test_a_needle_that_changes_drives_the_overlap_to_nothing():
     assert third.diagnostics.since_turn_before[0][0][0] == 0.0
 
 
-def test_a_model_with_states_is_refused_by_name():
+def test_a_model_with_states_is_refused_before_anything_is_prefilled():
     decoder, dialogue = engine.decoder(tiny.model("bamba", "eager")), tiny.dialogue()
-    jobs = [engine.job(dialogue, "multi_turn", LIMIT)]
-    (done,) = run_session(decoder, jobs, dialogue.stop, CONFIG, lambda *_: None, 400)
-    assert done.failure.outcome is Outcome.ERROR
-    assert "needs a model without recurrent states" in done.failure.detail
+    jobs = [engine.job(dialogue, "multi_turn", LIMIT), engine.job(dialogue, "multi_turn", LIMIT, query="each")]
+    phases = []
+    for done in run_session(decoder, jobs, dialogue.stop, CONFIG, lambda *phase: phases.append(phase), 400):
+        assert done.failure.outcome is Outcome.ERROR
+        assert "needs a model without recurrent states" in done.failure.detail
+    assert phases == []

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import scbench
+from oracles import tiny
 from scbench.engine.answer import Decoder
 from scbench.errors import ScbenchError
 from scbench.grid.plan import plan
@@ -158,6 +159,15 @@ def test_a_question_beyond_the_window_is_refused_before_the_model_is_loaded(swee
     (cells,) = run(sweep("method=dense", f"task.data={folder}", "model.window=90")).values()
     (cell,) = cells.values()
     assert f"{data}, row 3, field multi_turns[1].input (session row-00002, turn 1)" in cell["failed"]
+
+
+def test_diagnostics_of_a_model_with_states_are_refused_before_weights_are_loaded(sweep, folder, tmp_path):
+    hybrid = tmp_path / "hybrid"
+    AutoTokenizer.from_pretrained(folder).save_pretrained(hybrid)
+    tiny.STATES["bamba"]().save_pretrained(hybrid)  # and no weights at all
+    (cells,) = run(sweep(f"model.path={hybrid}", "model.window=2048", "engine.diagnostics=attention")).values()
+    (cell,) = cells.values()
+    assert cell["failed"].startswith(f"model.path={hybrid}: engine.diagnostics=attention needs a model without recur")
 
 
 def test_run_ends_with_the_reason_alone_where_nothing_could_run(folder, tmp_path, capsys, monkeypatch):

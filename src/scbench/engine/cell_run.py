@@ -15,7 +15,7 @@ from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.answering import Answered, Setting, answer_rows
 from scbench.engine.config import ATTENTION
 from scbench.engine.device import synchronise
-from scbench.engine.diagnostics import Looked, diagnosed, look, steps_of
+from scbench.engine.diagnostics import STATES_REFUSED, Looked, diagnosed, look, steps_of
 from scbench.engine.fidelity import fidelity, gold_predictions
 from scbench.engine.job import Job, Turn
 from scbench.engine.memory import PeakMemory
@@ -49,6 +49,8 @@ def start(
     setting: Setting, source: Source, job: Job, layout: Layout, deadline: Deadline, reference: Reference
 ) -> CellRun:
     """Bring the source to the layout's base, fork it, and let the job's method act."""
+    if setting.config.diagnostics == ATTENTION and source.trunk.shape.states:
+        raise ScbenchError(STATES_REFUSED)
     source.reach(layout, deadline, setting.report("prefill"))
     trunk = source.trunk.fork()
     shape = trunk.shape
@@ -215,8 +217,6 @@ class CellRun:
         return [fidelity(*one) for one in zip(gold, found, dense, strict=True)]
 
     def _diagnose(self, branches: Sequence[Branch], answered: Answered) -> Iterator[Diagnostics]:
-        if self.trunk.states is not None:
-            raise ScbenchError("engine.diagnostics=attention: needs a model without recurrent states")
         decoder, base = self.setting.decoder, self.layout.base
         layout = replace(self.layout, branches=tuple(branches))
         dense = self.reference.run(self.job, layout, self.source, self.deadline).trunk

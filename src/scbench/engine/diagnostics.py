@@ -23,6 +23,10 @@ from scbench.record import Diagnostics
 from scbench.segments.dense import DenseSegment
 
 EVERY = 16
+STATES_REFUSED = (
+    "engine.diagnostics=attention needs a model without recurrent states, and this one has layers that keep them; "
+    "leave it out, or choose another model"
+)
 DIGITS = 4
 
 

@@ -17,7 +17,7 @@ from scbench.models import embedded, random_weights
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -95,18 +95,23 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 
 def window(config: ModelConfig) -> int:
     """The model's context window in tokens, from its configuration alone; raises ScbenchError as `load` does."""
-    from transformers import AutoConfig
-
     if config.window is not None:
         return config.window
+    longest = getattr(architecture(config), "max_position_embeddings", None)
+    if longest is None:
+        raise ScbenchError(f"model.path={config.path}: its configuration names no context window; give model.window")
+    return int(longest)
+
+
+def architecture(config: ModelConfig) -> PreTrainedConfig:
+    """transformers' configuration of the model's text part, without its weights; raises ScbenchError as `load` does."""
+    from transformers import AutoConfig
+
     with _explained(config):
         settings = AutoConfig.from_pretrained(
             _source(config), revision=config.revision, trust_remote_code=config.trust_remote_code
         )
-        longest = getattr(settings.get_text_config(), "max_position_embeddings", None)
-    if longest is None:
-        raise ScbenchError(f"model.path={config.path}: its configuration names no context window; give model.window")
-    return int(longest)
+    return settings.get_text_config()
 
 
 def load(config: ModelConfig, device: torch.device) -> LoadedModel:

@@ -14,13 +14,15 @@ import torch
 from scbench.config.cell import Cell
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
-from scbench.engine.config import EngineConfig
+from scbench.engine.config import ATTENTION, EngineConfig
+from scbench.engine.diagnostics import STATES_REFUSED
+from scbench.engine.probe import Probe
 from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
 from scbench.kernels.choose import Kernels
 from scbench.models.embedded import cache_folder
-from scbench.models.model import LoadedModel, load, load_tokenizer, window
+from scbench.models.model import LoadedModel, architecture, load, load_tokenizer, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.store import CellStore, SessionWriter
@@ -99,8 +101,8 @@ def _compute(
         return computed
     some = manifest.cells[family.cells[0]]
     path = manifest.sessions(family.source)
-    _check(some, (session for session in read_sessions(path) if session.id in lacking))
     engine: EngineConfig = some.engine.build()
+    _check(some, engine, (session for session in read_sessions(path) if session.id in lacking))
     loaded, decoder = _loaded(some, engine)
     recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
     pending = (session for session in read_sessions(path) if session.id in lacking)
@@ -121,10 +123,12 @@ def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
         raise ScbenchError(f"{what}: {error}") from error
 
 
-def _check(cell: Cell, sessions: Iterable[Session]) -> None:
+def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> None:
     """Refuse what cannot be asked before weights are loaded."""
     try:
         model = cell.model.build()
+        if engine.diagnostics == ATTENTION and Probe(architecture(model)).remembers:
+            raise ScbenchError(f"model.path={model.path}: {STATES_REFUSED}")
         tokenizer, tokens = load_tokenizer(model), window(model)
         for session in sessions:
             check_session(session, cell, tokenizer, tokens)
