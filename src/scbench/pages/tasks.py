@@ -1,4 +1,4 @@
-"""The pages of `docs/tasks` and the hashes of `docs/data_hashes.json`, made from the code: `python -m scbench.pages`.
+"""The pages of `docs/tasks` and the hashes of `docs/data_hashes.json`.
 
 Both use the tokenizer of the embedded SmolLM2, so that anyone can make the same on any machine.
 """
@@ -178,8 +178,8 @@ def _fenced(text: str) -> list[str]:
     return [f"{fence}text", text.rstrip("\n"), fence]
 
 
-def main(root: Path) -> None:
-    """Write all pages and hashes below the repository's root."""
+def write(root: Path) -> None:
+    """Write all of them below the repository's root."""
     tokenizer = load_tokenizer(ModelConfig(path="embedded:smollm2_135m"))
     folder = root / "docs" / "tasks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,3 @@ def main(root: Path) -> None:
         )
         known[task.name] = hashes(task, tokenizer)
     (root / "docs" / "data_hashes.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path())

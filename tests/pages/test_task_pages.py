@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from scbench.models.model import ModelConfig, load_tokenizer
-from scbench.pages import SHOWN, SIZES, hashes, page, session_hash, shortened, tasks
+from scbench.pages.tasks import SHOWN, SIZES, hashes, page, session_hash, shortened, tasks
 from scbench.tasks.base import Task
 from scbench.tasks.en_qa import EnQA
 from toy_tokenizers import byte_level
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TASKS = tasks(ROOT / "conf")
 
 
@@ -52,7 +52,7 @@ def test_a_shortened_text_has_both_ends() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_pages_and_hashes_are_those_of_the_code(task: Task, smollm2: Any) -> None:
-    """`python -m scbench.pages` writes them anew."""
+    """`python -m scbench.pages tasks` writes them anew."""
     written = (ROOT / "docs" / "tasks" / f"{task.name}.md").read_text(encoding="utf-8")
     assert written == page(task, smollm2, lambda ids: str(smollm2.decode(ids)))
     known = json.loads((ROOT / "docs" / "data_hashes.json").read_text())
