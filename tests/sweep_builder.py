@@ -19,6 +19,7 @@ TASKS = {
     "retr_kv": "scbench.tasks.retr_kv.RetrKV",
     "math_find": "scbench.tasks.math_find.MathFind",
     "en_qa": "scbench.tasks.en_qa.EnQA",
+    "gen_records": "scbench.tasks.gen_records.GenRecords",
 }
 
 

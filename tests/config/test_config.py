@@ -315,6 +315,13 @@ def test_an_experiment_of_the_repository_composes(name: str) -> None:
     assert describe(CONF, "experiment", name)
 
 
+def test_the_demo_has_the_twelve_tasks_of_scbench() -> None:
+    tasks = {cell.task.name for cell in compose(["experiment=demo"], CONF).cells}
+    known = {cell.task.name: cell.task.type for cell in compose(["task=glob(*)"], CONF).cells}
+    assert tasks == {name for name, task in known.items() if task.part_of_scbench}
+    assert len(tasks) == 12
+
+
 def test_the_root_file_lists_exactly_the_shared_settings() -> None:
     with open_tree(CONF) as tree:
         settings = tree.root[1]

@@ -9,7 +9,15 @@ from scbench.record import Outcome, StageTime
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from scbench.results.table import Column, Table, to_csv, to_markdown
-from scbench.results.tables import cells_table, costs_table, scores_table, tables_sweep, turns_table
+from scbench.results.tables import (
+    all_tables,
+    cells_table,
+    costs_table,
+    quarters_tables,
+    scores_table,
+    tables_sweep,
+    turns_table,
+)
 from sweep_builder import MIB, answers, cell, write_sweep
 
 CELLS = {
@@ -71,6 +79,36 @@ def test_generated_and_published_data_are_never_averaged(tmp_path):
     assert row["mean (gen) strict"] == "100.0"
     assert row["Math.Find strict"] == "0.0"
     assert "mean strict" not in row  # one published task has no mean of its own
+
+
+GOLD = "\n".join(f"{place:08} | {place}" for place in range(8))
+LONG_CELLS = {"l1": cell(task="gen_records"), "l2": cell("streaming_llm", task="gen_records", budget=0.25)}
+LONG_RECORDS = [
+    answers("l1", "s0", [True, True], gold=GOLD, prediction=GOLD),
+    answers("l1", "s1", [True], gold=GOLD, prediction=GOLD[:-1] + "x"),
+    answers("l2", "s0", [True], gold=GOLD, prediction="\n".join(GOLD.split("\n")[:3])),
+    answers("l2", "s1", [True], gold=GOLD, prediction=GOLD, outcome=Outcome.NOOP),
+]
+
+
+def test_a_task_that_is_not_scbenchs_has_a_column_and_enters_no_mean(tmp_path):
+    table = scores_table(summary(tmp_path, RECORDS + LONG_RECORDS, CELLS | LONG_CELLS), "multi_turn")
+    dense, streaming = rows(table)
+    assert (dense["Gen.Records (gen) strict"], dense["mean (gen) strict"]) == ("93.8", "87.5")
+    assert streaming["Gen.Records (gen) strict"] == "37.5"
+    (alone,) = rows(scores_table(summary(tmp_path / "alone", LONG_RECORDS[:2], {"l1": LONG_CELLS["l1"]}), "multi_turn"))
+    assert not any(name.startswith("mean") for name in alone)
+
+
+def test_long_answers_have_a_table_of_their_quarters(tmp_path):
+    made = summary(tmp_path, RECORDS + LONG_RECORDS, CELLS | LONG_CELLS)
+    (table,) = quarters_tables(made)
+    assert table in all_tables(made)
+    assert [list(row.values()) for row in rows(table)] == [
+        ["dense", "Gen.Records (gen)", "93.8", "100.0", "100.0", "100.0", "75.0"],
+        ["streaming_llm (25%)", "Gen.Records (gen)", "37.5", "100.0", "50.0", "0.0", "0.0"],
+    ]
+    assert quarters_tables(summary(tmp_path / "short")) == []
 
 
 def test_floors_have_columns_and_means_of_their_own(tmp_path):

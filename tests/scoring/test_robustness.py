@@ -24,6 +24,7 @@ TURNS: dict[str, Callable[[str], Answered]] = {
     "math_find": lambda said: Answered("math_find", said, 465),
     "icl_manyshot": lambda said: Answered("icl_manyshot", said, "B"),
     "en_sum": lambda said: Answered("en_sum", said, "We show it. It works."),
+    "gen_records": lambda said: Answered("gen_records", said, "abcd1234 | B | 1\nefgh5678 | A | 2"),
     "passkey": lambda said: Answered("mix_sum_niah", said, "71432", subtask="passkey"),
 } | {
     language: lambda said, language=language: Answered(  # type: ignore[misc]

@@ -76,3 +76,11 @@ def en_qa(context: str, question: str) -> str:
     else:
         raise AssertionError(f"what is asked? {question}")
     return answer
+
+
+def gen_records(context: str, question: str) -> str:
+    asked = question.partition(":\n")[2].split("\n")
+    lines = context.partition("\n\n")[2].split("\n")
+    records = {line.partition(" | ")[0]: line for line in lines}
+    assert len(records) == len(lines)  # no key comes twice
+    return "\n".join(records[key] for key in asked)

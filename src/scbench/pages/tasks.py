@@ -55,7 +55,7 @@ def page(task: Task, tokenizer: ChatTokenizer, decode: Decode) -> str:
         (
             f"# {task.title}",
             "",
-            f"`task={task.name}`: {task.group}; the paper's metric is {task.metric}; published as `{task.published}`.",
+            f"`task={task.name}`: {task.group}; {_origin(task)}",
             f"{task.turns} questions per session; answers have at most {_limits(task, session)} tokens.",
             "",
             inspect.cleandoc(sys.modules[type(task).__module__].__doc__ or ""),
@@ -151,6 +151,12 @@ def _answered(task: Task, session: Session, turn: Turn, prediction: str) -> Answ
         repo=session.repo,
         function=turn.function,
     )
+
+
+def _origin(task: Task) -> str:
+    if task.part_of_scbench:
+        return f"the paper's metric is {task.metric}; published as `{task.published}`."
+    return f"the metric is {task.metric}. Not a task of SCBench: it enters no mean over tasks."
 
 
 def _limits(task: Task, session: Session) -> str:

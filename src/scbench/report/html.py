@@ -15,7 +15,7 @@ from scbench.results.files import write_text_atomic
 from scbench.results.scores import sweep_records
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
-from scbench.results.tables import cells_table, costs_table, failures_table, scores_table, turns_table
+from scbench.results.tables import cells_table, costs_table, failures_table, quarters_tables, scores_table, turns_table
 
 
 def report_sweep(manifest_path: Path) -> Path:
@@ -44,6 +44,7 @@ def render(summary: Summary) -> str:
         figure=Markup(to_svg(accuracy_against_bytes(summary))),
         details=[
             *(turns_table(summary, mode) for mode in summary.modes),
+            *quarters_tables(summary),
             cells_table(summary),
             costs_table(summary),
         ],

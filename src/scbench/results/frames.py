@@ -14,7 +14,8 @@ LABELS = ("cell", "model", "method", "budget", "task", "mode", "setting")
 KEY = ("cell", "session", "turn")
 BYTES = ("kv_dense", "kv_stored", "kv_touched")
 FIDELITY = ("gold_tokens", "gold_log_likelihood", "kl_to_dense", "common_tokens", "same_as_dense")
-NUMBERS = ("strict", "ref", "prompt_tokens", "output_tokens", "answer_cut", *BYTES, *FIDELITY)
+QUARTERS = ("quarter_1", "quarter_2", "quarter_3", "quarter_4")
+NUMBERS = ("strict", "ref", *QUARTERS, "prompt_tokens", "output_tokens", "answer_cut", *BYTES, *FIDELITY)
 SCORES = (*LABELS, "session", "turn", "subtask", "outcome", "ref_raised", *NUMBERS)
 FAILURES = (*LABELS, "session", "turn", "outcome", "detail")
 
@@ -24,6 +25,7 @@ class Scored:
     """A sweep's scored records; rows follow the manifest's cells, then session, then turn.
 
     `scores`   one row per turn, columns `SCORES`: `strict` and `ref` in [0, 1], NaN for a turn that failed;
+               `quarter_1` … `quarter_4` are the strict scores of the quarters of a long answer, NaN for other tasks;
                bytes are NaN where the record has none; `answer_cut` is 1 where the window cut the answer away
                `gold_log_likelihood` is the sum over `gold_tokens`; `common_tokens` are those before the first that
                differs from the dense cell's answer, `same_as_dense` is 1 where none does, NaN without a dense cell

@@ -19,7 +19,7 @@ class Label:
     sweep (`retr_kv length=4096`). `setting` is the rest of what differs between the cells of one mode
     (engine, history, query, compress, fit, max_turns, prompt_style); usually empty. `title` ends with the `kind` of
     contexts, where it is not published data as it is: `Retr.KV (gen, no context)`. Only tasks of one kind may share
-    a mean.
+    a mean, and only those with `averaged`: tasks of SCBench.
     """
 
     model: str
@@ -30,6 +30,7 @@ class Label:
     mode: str
     setting: str
     kind: str
+    averaged: bool
 
     @property
     def row(self) -> str:
@@ -70,6 +71,7 @@ def labels(cells: Mapping[str, Cell]) -> dict[str, Label]:
             mode=_name(cell.mode, modes),
             setting=settings[fingerprint],
             kind=kind,
+            averaged=cell.task.type.part_of_scbench,
         )
 
     return {fingerprint: label(fingerprint, cell) for fingerprint, cell in cells.items()}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scbench.record import Record
 from scbench.results.divergence import NO_ANSWERS, Answers, answered, common_tokens, dense_cells
-from scbench.results.frames import FAILURES, KEY, NUMBERS, SCORES, Scored, save_scored
+from scbench.results.frames import FAILURES, KEY, NUMBERS, QUARTERS, SCORES, Scored, save_scored
 from scbench.results.labels import labels
 from scbench.results.store import FAILED, read_cell
 from scbench.results.sweep import Sweep, read_sweep
@@ -99,6 +99,7 @@ def _score_row(record: Record, scores: Scores, dense: Answers) -> Row:
     }
     if record.outcome not in FAILED:
         row |= {"strict": scores.strict, "ref": scores.ref, "ref_raised": scores.raised or ""}
+        row |= dict(zip(QUARTERS, scores.quarters, strict=False))
     if record.kv_bytes is not None:
         row["kv_dense"] = record.kv_bytes.dense
         row["kv_stored"] = record.kv_bytes.stored

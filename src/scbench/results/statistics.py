@@ -13,7 +13,8 @@ WEIGHTS = (
     "Turns weigh equally inside a session, sessions inside a task, tasks inside a mean over tasks. "
     "Only turns with outcome `ok` enter a mean; the others are counted. "
     "A mean that lacks one of its parts is n/a, never 0. Generated data (gen), published data and their "
-    "floors (no context, shuffled context) have means of their own."
+    "floors (no context, shuffled context) have means of their own; tasks that are not SCBench's enter no mean over "
+    "tasks."
 )
 
 

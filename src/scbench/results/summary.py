@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Outcome
-from scbench.results.frames import KEY, Scored, read_scored
+from scbench.results.frames import KEY, QUARTERS, Scored, read_scored
 from scbench.results.labels import Label, labels
 from scbench.results.statistics import cell_means, counted, turn_means
 from scbench.results.sweep import Sweep, read_sweep
@@ -50,8 +50,12 @@ class Summary:
         """The titles of a mode's tasks, each with the kind of its contexts."""
         return {label.title: label.kind for label in self.labels.values() if label.mode == mode}
 
+    def averaged(self, mode: str) -> frozenset[str]:
+        """The titles of a mode's tasks that enter means over tasks: those of SCBench."""
+        return frozenset(label.title for label in self.labels.values() if label.mode == mode and label.averaged)
+
     def mean(self, fingerprint: str | None, column: str) -> float:
-        """A cell's mean: `strict` and `ref` in %, `kv_stored` in MiB, `kv_share` in % of dense."""
+        """A cell's mean: `strict`, `ref` and `quarter_1` … in %, `kv_stored` in MiB, `kv_share` in % of dense."""
         return _at(self._means, fingerprint, column)
 
     def turn(self, fingerprint: str, turn: int) -> float:
@@ -92,11 +96,12 @@ class Summary:
             ref=100 * turns["ref"],
             kv_stored=turns["kv_stored"] / 2**20,
             kv_share=100 * turns["kv_stored"] / turns["kv_dense"],
+            **{quarter: 100 * turns[quarter] for quarter in QUARTERS},
         )
 
     @cached_property
     def _means(self) -> Means:
-        means = cell_means(self._counted, ("strict", "ref", "kv_stored", "kv_share"))
+        means = cell_means(self._counted, ("strict", "ref", "kv_stored", "kv_share", *QUARTERS))
         return means.to_dict("index")
 
     @cached_property

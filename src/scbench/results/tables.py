@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scbench.record import Outcome
-from scbench.results.frames import FAILURES
+from scbench.results.frames import FAILURES, QUARTERS
 from scbench.results.statistics import WEIGHTS, mean_of_tasks
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value, write_table
+from scbench.scoring.rules import has_quarters
 
 ROW = ("model", "method", "setting")
 OUTCOMES = tuple(Outcome)
@@ -27,10 +28,11 @@ def tables_sweep(manifest_path: Path) -> list[Path]:
 
 
 def all_tables(summary: Summary) -> list[Table]:
-    """Scores and turns per mode; then every cell with its bytes and outcomes; costs; failures."""
+    """Scores and turns per mode, quarters of long answers; every cell with its bytes and outcomes; costs; failures."""
     return [
         *(scores_table(summary, mode) for mode in summary.modes),
         *(turns_table(summary, mode) for mode in summary.modes),
+        *quarters_tables(summary),
         cells_table(summary),
         costs_table(summary),
         failures_table(summary),
@@ -39,9 +41,9 @@ def all_tables(summary: Summary) -> list[Table]:
 
 def scores_table(summary: Summary, mode: str) -> Table:
     """Method × task of one mode: strict scores, and ref beside."""
-    titles = summary.titles(mode)
+    titles, averaged = summary.titles(mode), summary.averaged(mode)
     means = {
-        f"mean ({kind})" if kind else "mean": [title for title, its in titles.items() if its == kind]
+        f"mean ({kind})" if kind else "mean": [t for t, its in titles.items() if its == kind and t in averaged]
         for kind in sorted(set(titles.values()))
     }
     parts = {title: [title] for title in titles} | {k: m for k, m in means.items() if len(m) > 1}
@@ -71,6 +73,27 @@ def turns_table(summary: Summary, mode: str) -> Table:
     ]
     note = "Strict scores in %, mean over sessions. n/a: no session has such a turn with outcome `ok`."
     return _table(f"turns_{mode}", f"Strict scores by turn, {mode}", note, (*ROW, "task"), columns, rows)
+
+
+def quarters_tables(summary: Summary) -> list[Table]:
+    """Method × quarter of the answer, for the tasks whose answers are scored so; no table for a mode without any."""
+    made = []
+    note = (
+        "Strict scores in %, of each quarter of an answer's records: how they fall while an answer grows. "
+        f"A quarter without records is n/a. {WEIGHTS}"
+    )
+    columns = [Column("strict", 1), *(Column(quarter.replace("_", " "), 1) for quarter in QUARTERS)]
+    for mode in summary.modes:
+        rows: list[list[Value]] = [
+            [*names, title, *(summary.mean(fingerprint, score) for score in ("strict", *QUARTERS))]
+            for names, cells in summary.rows(mode).items()
+            for title, fingerprint in cells.items()
+            if has_quarters(summary.sweep.cells[fingerprint].task.type.name)
+        ]
+        if rows:
+            title = f"Strict scores by quarter of the answer, {mode}"
+            made.append(_table(f"quarters_{mode}", title, note, (*ROW, "task"), columns, rows))
+    return made
 
 
 def cells_table(summary: Summary, mode: str | None = None) -> Table:

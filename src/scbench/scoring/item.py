@@ -39,8 +39,13 @@ class Answered:
 
 @dataclass(frozen=True)
 class Scores:
-    """Both scores in [0, 1]; `raised` names the exception that the original raises here, where `ref` is 0."""
+    """Both scores in [0, 1]; `raised` names the exception that the original raises here, where `ref` is 0.
+
+    `quarters` are the strict scores of the quarters of a long answer, NaN for an empty one; none where a task's answers
+    have no parts.
+    """
 
     strict: float
     ref: float
     raised: str | None = None
+    quarters: tuple[float, ...] = ()

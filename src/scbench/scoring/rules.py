@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from scbench.errors import ScbenchError
-from scbench.scoring import answer, chinese, choice, code, letter, multihop, number, passkey, summary, value
+from scbench.scoring import answer, chinese, choice, code, letter, multihop, number, passkey, records, summary, value
 from scbench.scoring.item import Answered, Scores
 from scbench.tasks.session import Answer
 
@@ -19,11 +19,15 @@ RAISED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class Rule:
-    """How one prediction is scored; `label` makes what the original's scorer receives of gold answer and options."""
+    """How one prediction is scored; `label` makes what the original's scorer receives of gold answer and options.
+
+    `quarters` gives the strict score of each quarter of a long answer; None where answers have no parts.
+    """
 
     strict: Callable[[str, Answer, Sequence[str]], float]
     ref: Callable[[str, Any], float]
     label: Callable[[Answer, Sequence[str]], Any]
+    quarters: Callable[[str, Answer], tuple[float, ...]] | None = None
 
 
 def _plain(gold: Answer, options: Sequence[str]) -> Any:
@@ -38,6 +42,7 @@ def _rule(
     strict: Callable[[str, Answer], float],
     ref: Callable[[str, Any], float],
     label: Callable[[Answer, Sequence[str]], Any] = _plain,
+    quarters: Callable[[str, Answer], tuple[float, ...]] | None = None,
 ) -> Rule:
     """A rule that needs no options; its label is the gold answer itself."""
 
@@ -45,7 +50,7 @@ def _rule(
     def without_options(prediction: str, gold: Answer, options: Sequence[str]) -> float:
         return strict(prediction, gold)
 
-    return Rule(without_options, ref, label)
+    return Rule(without_options, ref, label, quarters)
 
 
 RULES: Mapping[str, Rule] = {
@@ -59,7 +64,13 @@ RULES: Mapping[str, Rule] = {
     "icl_manyshot": _rule(letter.strict, letter.ref),
     "en_sum": _rule(summary.strict, summary.ref),
     "passkey": _rule(passkey.strict, passkey.ref),
+    "gen_records": _rule(records.strict, records.ref, quarters=records.quarters),
 }
+
+
+def has_quarters(task: str) -> bool:
+    """Whether answers of the task are scored by quarters too."""
+    return task in RULES and RULES[task].quarters is not None
 
 
 def score(
@@ -104,10 +115,11 @@ def _single(item: Answered, mode: str) -> Scores:
         raise ScbenchError(f"no scorer for task {item.scored_as}; there are {', '.join([*RULES, CODE])}")
     rule = RULES[item.scored_as]
     headline = rule.strict(item.prediction, item.gold, item.options)
+    quarters = () if rule.quarters is None else rule.quarters(item.prediction, item.gold)
     try:
-        return Scores(headline, ref_of(item, rule.label(item.gold, item.options), mode))
+        return Scores(headline, ref_of(item, rule.label(item.gold, item.options), mode), quarters=quarters)
     except RAISED as error:
-        return Scores(headline, 0.0, type(error).__name__)
+        return Scores(headline, 0.0, type(error).__name__, quarters)
 
 
 def _code(headline: float, ref: float | Exception) -> Scores:

@@ -42,7 +42,8 @@ class Task(ABC):
     `context`         `full`; or a floor: `none` (the questions alone) or `shuffled` (another session's context)
 
     Class attributes: `name` (in configurations and files), `title`, `group` and `metric` (the paper's words),
-    `published` (configuration of the published data set) and `context_field` (where its rows have the context).
+    `published` (configuration of the published data set; empty without one), `context_field` (where its rows have
+    the context), and `part_of_scbench` (whether it is one of the paper's twelve: no other enters a mean over tasks).
     """
 
     length: int = 8192
@@ -60,6 +61,7 @@ class Task(ABC):
     metric: ClassVar[str]
     published: ClassVar[str]
     context_field: ClassVar[str] = "context"
+    part_of_scbench: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for option in ("length", "limit", "turns", "max_new_tokens"):
