@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from bench import branches, decode_attention, families, long, sparse
+from bench import blend, branches, decode_attention, families, long, sparse, states
 from bench.rows import Row, interleaved, markdown
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -20,6 +20,8 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "sparse": sparse.rows,
     "decode": decode_attention.rows,
     "stored": decode_attention.stored,
+    "blend": blend.rows,
+    "states": states.rows,
     "memory": families.memory,
     "long": long.rows,
     "family": families.rows,

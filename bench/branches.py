@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from bench import stage
 from bench.families import LENGTH
 from bench.rows import Goal, Row, interleaved
+from bench.stage import Answers
 from scbench.engine.answer import Deadline
 from scbench.engine.answering import Setting
 from scbench.engine.cell_run import CellRun, start
@@ -43,14 +44,19 @@ def rows(repeats: int, length: int = LENGTH) -> Iterator[Row]:
         ours, theirs = _ours(turns, mode), _theirs(turns, mode)
         seconds = interleaved({"ours": ours, "theirs": theirs}, repeats)
         name = f"five branches of {mode}, prefix cached ÷ transformers' loop with a copied cache"
-        same = _agreement(ours(), theirs())
+        same = stage.agreement(ours(), theirs())
         yield Row(name, *_pair(seconds), goal, f"{shape}, width 5", repeats, agreement=same)
     one = stage.dialogue(length, 1)
     ours, theirs = _ours(one, "multi_turn"), _theirs(one, "multi_turn")
     seconds = interleaved({"ours": ours, "theirs": theirs}, repeats)
     name = "dense decode of one branch ÷ transformers' generate"
     yield Row(
-        name, *_pair(seconds), Goal(1.05, 0.6), f"{shape}, width 1", repeats, agreement=_agreement(ours(), theirs())
+        name,
+        *_pair(seconds),
+        Goal(1.05, 0.6),
+        f"{shape}, width 1",
+        repeats,
+        agreement=stage.agreement(ours(), theirs()),
     )
 
 
@@ -74,14 +80,6 @@ def prefill(repeats: int, length: int = LENGTH) -> Iterator[Row]:
 
 def _pair(seconds: dict[str, float]) -> tuple[float, float, float]:
     return seconds["ours"], seconds["theirs"], seconds["ours"] / seconds["theirs"]
-
-
-Answers = list[list[int]]
-
-
-def _agreement(ours: Answers, theirs: Answers) -> str:
-    same = sum(one == other for one, other in zip(ours, theirs, strict=True))
-    return f"{same} of {len(ours)} answers equal"
 
 
 def _ours(talk: Any, mode: str) -> Any:
@@ -119,31 +117,18 @@ def _theirs(talk: Any, mode: str) -> Any:
             cache, known = cached, list(prefix)
             for turn in range(len(talk.opening)):
                 if mode == "multi_request":
-                    found.append(_generate([*prefix, *talk.opening[turn]], copy.deepcopy(cached)))
+                    prompt = [*prefix, *talk.opening[turn]]
+                    found.append(stage.generate(peer(), prompt, past_key_values=copy.deepcopy(cached)))
                     continue
                 if turn:
                     new = [*talk.gold[turn - 1], *talk.followup[turn]]
                     fed = [known[-1], *new[:-1]]
                     peer()(input_ids=torch.tensor([fed]), past_key_values=cache, logits_to_keep=1)
                     known += new
-                found.append(_generate(known, cache if one else copy.deepcopy(cache)))
+                own = cache if one else copy.deepcopy(cache)
+                found.append(stage.generate(peer(), known, past_key_values=own))
             if longer := cached.get_seq_length() - (len(prefix) - 1):
                 cached.crop(-longer)
         return found
 
     return run
-
-
-def _generate(prompt: Sequence[int], cache: Any) -> list[int]:
-    ids = torch.tensor([list(prompt)])
-    output = peer().generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        past_key_values=cache,
-        max_new_tokens=stage.NEW_TOKENS,
-        min_new_tokens=stage.NEW_TOKENS,
-        do_sample=False,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    return [int(token) for token in output[0, ids.shape[1] :]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from bench import stage
 from bench.rows import Goal, Row, interleaved
-from scbench.engine.job import Job
+from scbench.engine.job import Job, Turn
 from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
@@ -27,6 +28,7 @@ CELLS = (
     ("quest 1/8", Quest(), 0.125),
 )
 MODES = ("multi_turn", "multi_request")
+Cells = Mapping[str, tuple[Turn, ...]]
 
 
 def jobs(length: int) -> list[Job]:
@@ -37,16 +39,18 @@ def jobs(length: int) -> list[Job]:
 
 def rows(repeats: int, length: int = LENGTH) -> Iterator[Row]:
     """The two kinds of batch, in the same run as the cells alone."""
-    family = jobs(length)
+    family, found = jobs(length), dict[str, Cells]()
 
-    def alone() -> None:
-        for job in family:
-            stage.answers([job])
+    def alone() -> Cells:
+        return {name: turns for job in family for name, turns in stage.answers([job]).items()}
+
+    def kept(batch: str, run: Callable[[], Cells]) -> Callable[[], None]:
+        return lambda: found.update({batch: run()})
 
     candidates = {
-        "method": lambda: stage.answers(family, "method"),
-        "family": lambda: stage.answers(family, "family"),
-        "alone": alone,
+        "method": kept("method", lambda: stage.answers(family, "method")),
+        "family": kept("family", lambda: stage.answers(family, "family")),
+        "alone": kept("alone", alone),
     }
     seconds = interleaved(candidates, repeats, warm=False)
     shape = f"SmolLM2 fp32, 7 cells × 2 modes, {length} + questions, 5 turns, 32 new tokens"
@@ -54,7 +58,25 @@ def rows(repeats: int, length: int = LENGTH) -> Iterator[Row]:
         width = 5 if batch == "method" else 5 * len(family)
         ratio = seconds[batch] / seconds["alone"]
         name = f"family, batch={batch} ÷ its cells one by one"
-        yield Row(name, seconds[batch], seconds["alone"], ratio, goal, f"{shape}, width {width}", repeats)
+        same = f"{_same(found[batch], found['alone'])}; {_agreement(found[batch])}"
+        yield Row(
+            name, seconds[batch], seconds["alone"], ratio, goal, f"{shape}, width {width}", repeats, agreement=same
+        )
+
+
+def _same(found: Cells, alone: Cells) -> str:
+    pairs = [pair for name in alone for pair in zip(found[name], alone[name], strict=True)]
+    equal = sum(one.answer.tokens == other.answer.tokens for one, other in pairs)
+    return f"{equal} of {len(pairs)} answers as alone"
+
+
+def _agreement(found: Cells) -> str:
+    """Per approximate cell what its answers have in common with dense's, on average over both modes."""
+    cells = []
+    for name, *_ in CELLS[1:]:
+        modes = [stage.in_common(found[f"{name}/{mode}"], found[f"dense/{mode}"]) for mode in MODES]
+        cells.append(f"{name} {statistics.mean(modes):.1f}")
+    return f"of {stage.NEW_TOKENS} tokens in common with dense: {', '.join(cells)}"
 
 
 def memory(repeats: int, length: int = LENGTH) -> Iterator[Row]:

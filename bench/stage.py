@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from scbench.engine.adapter import Adapter, Call
 from scbench.engine.answer import Decoder
-from scbench.engine.config import EngineConfig
+from scbench.engine.config import NONE, EngineConfig
 from scbench.engine.job import Job, Turn
 from scbench.engine.session import run_session
 from scbench.kernels import torch_cpu
@@ -24,11 +26,13 @@ from scbench.models.embedded import cache_folder
 from scbench.models.model import LoadedModel, ModelConfig, load
 from scbench.modes import Mode, build_layout
 from scbench.prompts.dialogue import Dialogue, build_dialogue
+from scbench.results.divergence import common_tokens
 from scbench.tasks.retr_kv import RetrKV
 
 CPU = torch.device("cpu")
 NEW_TOKENS = 32
 TURNS = 5
+Answers = list[list[int]]
 
 
 @cache
@@ -57,16 +61,47 @@ def job(name: str, talk: Dialogue, mode: str, method: Method, budget: float | No
     return Job(name, layout, compose([method]), None if budget is None else Budget(budget))
 
 
-def answers(jobs: Sequence[Job], batch: str = "method") -> dict[str, tuple[Turn, ...]]:
-    """Run the jobs as a family, and insist that all of them were answered."""
-    config = EngineConfig(batch=batch, fidelity="none")
+def answers(
+    jobs: Sequence[Job], batch: str = "method", engine: Decoder | None = None, fidelity: str = NONE
+) -> dict[str, tuple[Turn, ...]]:
+    """Run the jobs as a family, on SmolLM2 or another model, and insist that all of them were answered."""
+    config = EngineConfig(batch=batch, fidelity=fidelity)
     done = {}
     with torch.inference_mode():
-        for one in run_session(decoder(), jobs, frozenset(), config, lambda *_: None, 1 << 15):
+        for one in run_session(engine or decoder(), jobs, frozenset(), config, lambda *_: None, 1 << 15):
             if one.failure is not None:
                 raise RuntimeError(f"{one.job.cell}: {one.failure.trace}")
             done[one.job.cell] = one.turns
     return done
+
+
+def generate(model: Any, prompt: Sequence[int], **more: Any) -> list[int]:
+    """transformers' own `NEW_TOKENS` greedy tokens after a prompt; `more` goes to its `generate`."""
+    ids = torch.tensor([list(prompt)])
+    with torch.inference_mode():
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=NEW_TOKENS,
+            min_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+            **more,
+        )
+    return [int(token) for token in output[0, ids.shape[1] :]]
+
+
+def agreement(ours: Answers, theirs: Answers) -> str:
+    """How many of the answers are the same."""
+    same = sum(one == other for one, other in zip(ours, theirs, strict=True))
+    return f"{same} of {len(ours)} answers equal"
+
+
+def in_common(found: Sequence[Turn], dense: Sequence[Turn]) -> float:
+    """How many of an answer's tokens come before the first that is not dense's, on average."""
+    pairs = zip(found, dense, strict=True)
+    return statistics.mean(common_tokens(one.answer.tokens, other.answer.tokens) for one, other in pairs)
 
 
 @dataclass(frozen=True)
