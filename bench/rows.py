@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+LONG = 10.0  # seconds: a run that takes longer is reported at once
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], repeats: int, wa
         for run in candidates.values():
             run()
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(repeats):
+    for repeat in range(repeats):
         for name, run in candidates.items():
             began = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - began)
+            if seconds[name][-1] > LONG:
+                sys.stderr.write(f"    {name}: {seconds[name][-1]:.1f} s ({repeat + 1} of {repeats})\n")
     return {name: statistics.median(times) for name, times in seconds.items()}
