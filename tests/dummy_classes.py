@@ -15,6 +15,7 @@ class Dense:
     repeats: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
+    weights: ClassVar[None] = None
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Streaming:
     repeats: ClassVar[bool] = True
     rewrites: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
+    weights: ClassVar[None] = None
 
     sinks: int = 4
     window: int = 64
@@ -44,6 +46,7 @@ class Sparse:
     repeats: ClassVar[bool] = False
     rewrites: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
+    weights: ClassVar[None] = None
 
     pattern: str = "a"
     layers: tuple[int, ...] = (0, 1)

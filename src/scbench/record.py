@@ -89,7 +89,8 @@ class Record:
     (`context`, `context+q1`, or empty). `answer_cut` says that the gold answer stood in what was cut to fit the
     window, out of reach of every method. `kept` is the number of tokens
     kept per layer when the answer starts, `density` per layer the share of the causal entries that a sparse prefill
-    computed (empty for a dense one). `peak_bytes` are the highest memory use during `prefill` and `decode`: allocated
+    computed (empty for a dense one). `context_kept` is the share of the context's tokens that a method which rewrites
+    text has left, None where none did. `peak_bytes` are the highest memory use during `prefill` and `decode`: allocated
     on a GPU, resident in the process on a CPU, weights included. The ids of prompts are present only with
     `run.save_ids=true`.
     """
@@ -114,6 +115,7 @@ class Record:
     stopped: str = ""  # `stop` (a stop token) or `length`
     prompt_visible: str = ""
     kept: tuple[int, ...] = ()
+    context_kept: float | None = None
     density: tuple[float, ...] = ()
     kv_bytes: KvBytes | None = None
     times: Mapping[str, StageTime] = field(default_factory=dict)

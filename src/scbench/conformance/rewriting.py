@@ -27,6 +27,11 @@ class WordReader:
     decoder: Decoder
     known: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def device(self) -> torch.device:
+        """That of the tiny model."""
+        return self.decoder.adapter.shape.device
+
     def encode(self, text: str) -> list[int]:
         """A number per different word."""
         return [self.known.setdefault(word, len(self.known)) for word in re.findall(r"\s*\S+\s*", text)]
@@ -43,7 +48,11 @@ class WordReader:
 
 
 def check_rewriting(method: Method, budget: int) -> Iterator[Result]:
-    """Every check of `method.rewrite`; `budget` is what it is set to, if it takes one."""
+    """Every check of `method.rewrite`; `budget` is what it is set to, if it takes one.
+
+    Raises `ScbenchError` where the method lacks a model of its own.
+    """
+    method.ready()
     text = _text(WORDS)
 
     def rewritten(one: Method, given: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from scbench.config.cell import Cell, Choice
 from scbench.engine.revision import ENGINE_REVISION
 from scbench.errors import ScbenchError
-from scbench.models.model import identity
+from scbench.models.model import ModelConfig, identity
 from scbench.tasks.rows import find_files, find_hub
 
 
@@ -30,7 +30,7 @@ class Hashes:
         """All that the fingerprint of `cell` needs."""
         return {
             "engine": ENGINE_REVISION,
-            "methods": [self._source(method.target) for method in cell.methods],
+            "methods": [self._method(method) for method in cell.methods],
             "prompts": self._once("prompts", _prompts),
             **self.of_sessions(cell),
         }
@@ -51,8 +51,15 @@ class Hashes:
             "ingredients": self._once(f"ingredients {cell.task.target}", cell.task.type.ingredients)
             if data is None
             else None,
-            "model": self._once(f"model {json.dumps(cell.model.options)}", lambda: model_identity(cell.model)),
+            "model": self._once(f"model {json.dumps(cell.model.options)}", lambda: model_identity(cell.model.build())),
         }
+
+    def _method(self, method: Choice) -> Any:
+        """Its sources, with the weights that it reads, if any."""
+        source, weights = self._source(method.target), method.build().weights
+        if weights is None:
+            return source
+        return {"source": source, "weights": self._once(f"weights {weights}", lambda: model_identity(weights))}
 
     def _source(self, target: str) -> str:
         module = target.rpartition(".")[0]
@@ -64,10 +71,10 @@ class Hashes:
         return self._known[key]
 
 
-def model_identity(model: Choice) -> dict[str, str]:
+def model_identity(model: ModelConfig) -> dict[str, str]:
     """The hashes of weights and tokenizer; a model that is not there is named, and its cells fail when they run."""
     try:
-        return identity(model.build())
+        return identity(model)
     except ScbenchError as error:
         return {"missing": str(error)}
 

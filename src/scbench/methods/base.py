@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from scbench.methods.budget import most_tokens
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
 from scbench.segments.kept import KeptSegment
+
+if TYPE_CHECKING:
+    from scbench.models.model import ModelConfig
 
 STAGES = ("generation", "compression", "retrieval", "loading")
 CHUNK, PROMPT = "chunk", "prompt"
@@ -100,6 +103,10 @@ class Passes:
 
 class Reader(Protocol):
     """What a method that rewrites text may ask of the model that will read it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens."""
@@ -189,6 +196,14 @@ class Method:
     def per_query_head(self) -> bool:
         """Whether the budget is each query head's own, so that a KV head may keep the union of several."""
         return False
+
+    @property
+    def weights(self) -> ModelConfig | None:
+        """A model of its own that it reads, if any: what it holds is part of the fingerprint of the method's cells."""
+        return None
+
+    def ready(self) -> None:
+        """Load such a model, once for many sessions; raises `ScbenchError` where it is missing."""
 
     def rewrite(self, context: str, reader: Reader) -> str:
         """Generation: the context's text before it is tokenised and fitted; `reader` is the model that will read it."""

@@ -34,7 +34,7 @@ class Composition:
     @property
     def queries(self) -> int:
         """How many of the last queries the parts want to see."""
-        return max(part.queries for part in self.parts)
+        return max((part.queries for part in self.parts), default=0)
 
     @property
     def passes(self) -> Passes | None:
@@ -65,8 +65,8 @@ class Composition:
         return replace(self, parts=tuple(part for part in self.parts if not part.stages or part.takes_part(base)))
 
     def idle(self, base: Base) -> bool:
-        """Whether no part has anything to do on this base."""
-        return all(part.idle(base) for part in self.parts if part.stages)
+        """Whether no part has anything to do on this base. What rewrites the text has acted before, if at all."""
+        return all(part.idle(base) for part in self.parts if part.stages and not part.rewrites)
 
     @property
     def growing(self) -> bool:

@@ -62,11 +62,11 @@ class LoadedModel:
         return decoded
 
 
-def identity(config: ModelConfig) -> dict[str, str]:
+def identity(config: ModelConfig, option: str = "model.path") -> dict[str, str]:
     """What distinguishes this model's numbers from another's; part of every cell's fingerprint.
 
     Hub models are identified by id and revision (pin it: without one the id alone counts, and the commit is
-    recorded with each result). Raises ScbenchError if the model cannot exist.
+    recorded with each result). Raises ScbenchError, which names the `option` that said so, if the model cannot exist.
     """
     if embedded.is_embedded(config.path):
         return embedded.identity(config.path)
@@ -76,7 +76,7 @@ def identity(config: ModelConfig) -> dict[str, str]:
     if folder.is_dir():
         return _folder_identity(folder)
     if _is_local(config.path):
-        raise ScbenchError(f"model.path={config.path}: no such folder")
+        raise ScbenchError(f"{option}={config.path}: no such folder")
     return {"hub": config.path, "revision": config.revision or "main"}
 
 
@@ -84,7 +84,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """The model's tokenizer; raises ScbenchError naming what is missing."""
     from transformers import AutoTokenizer
 
-    with _explained(config):
+    with explained(f"model.path={config.path}"):
         return AutoTokenizer.from_pretrained(
             _source(config),
             revision=config.revision,
@@ -107,7 +107,7 @@ def architecture(config: ModelConfig) -> PreTrainedConfig:
     """transformers' configuration of the model's text part, without its weights; raises ScbenchError as `load` does."""
     from transformers import AutoConfig
 
-    with _explained(config):
+    with explained(f"model.path={config.path}"):
         settings = AutoConfig.from_pretrained(
             _source(config), revision=config.revision, trust_remote_code=config.trust_remote_code
         )
@@ -121,7 +121,7 @@ def load(config: ModelConfig, device: torch.device) -> LoadedModel:
 
     source = _source(config)
     shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
-    with _explained(config):
+    with explained(f"model.path={config.path}"):
         dtype: Any = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
         if config.dtype == "auto" and device.type == "cpu":
             dtype = torch.float32
@@ -150,11 +150,11 @@ def _is_local(path: str) -> bool:
     return path.startswith((".", "/", "~")) or path.count("/") > 1
 
 
-class _explained:
-    """Turn the many ways in which a model can be missing or broken into one line that names it."""
+class explained:
+    """Turn the many ways in which a model can be missing or broken into one line that begins with the `setting`."""
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.path = config.path
+    def __init__(self, setting: str) -> None:
+        self.setting = setting
 
     def __enter__(self) -> None:
         from transformers.utils import logging
@@ -165,7 +165,7 @@ class _explained:
         if isinstance(error, (OSError, ValueError, KeyError)):
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ScbenchError(
-                f"model.path={self.path}: cannot be loaded ({first}); give a folder with safetensors, or fetch the "
+                f"{self.setting}: cannot be loaded ({first}); give a folder with safetensors, or fetch the "
                 "model on a machine with network first"
             ) from error
 

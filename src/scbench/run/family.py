@@ -124,8 +124,10 @@ def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
 
 
 def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> None:
-    """Refuse what cannot be asked before weights are loaded."""
+    """Refuse what cannot be asked, or not be rewritten, before weights are loaded."""
     try:
+        for choice in cell.methods:
+            choice.build().ready()
         model = cell.model.build()
         if engine.diagnostics == ATTENTION and Probe(architecture(model)).remembers:
             raise ScbenchError(f"model.path={model.path}: {STATES_REFUSED}")

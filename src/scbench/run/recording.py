@@ -48,7 +48,8 @@ class Recorder:
         ]
 
     def _seen(self, work: Work, cell: Cell, number: int, turn: Turn) -> dict[str, object]:
-        rewriting = {} if work.rewrite is None else {"rewrite": StageTime(work.rewrite, "shared")}
+        rewriting = work.rewriting
+        rewrite = {} if rewriting is None else {"rewrite": StageTime(rewriting.seconds, "shared")}
         return {
             "outcome": Outcome.NOOP if turn.noop else Outcome.TRUNCATED if work.cut.tokens else Outcome.OK,
             "detail": work.cut.detail(number),
@@ -59,9 +60,10 @@ class Recorder:
             "stopped": turn.answer.stopped,
             "prompt_visible": _visible(cell),
             "kept": turn.kept,
+            "context_kept": None if rewriting is None else rewriting.kept,
             "density": turn.density,
             "kv_bytes": turn.kv_bytes,
-            "times": {**turn.times, **rewriting},
+            "times": {**turn.times, **rewrite},
             "kernels": turn.kernels,
             "peak_bytes": turn.peak_bytes,
             "fidelity": turn.fidelity,

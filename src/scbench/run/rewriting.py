@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from scbench.config.cell import Cell
 from scbench.engine.answer import Deadline, Decoder
 from scbench.engine.job import token_bytes
 from scbench.errors import ScbenchError
+from scbench.methods.base import Base
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
 from scbench.models.model import LoadedModel
@@ -26,6 +28,11 @@ class ModelReader:
     loaded: LoadedModel
     deadline: Deadline
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.decoder.adapter.shape.device
+
     def encode(self, text: str) -> list[int]:
         """The text's tokens, nothing added."""
         return list(self.loaded.tokenizer.encode(text, add_special_tokens=False))
@@ -39,8 +46,16 @@ class ModelReader:
         return self.decoder.surprisal(ids, self.deadline)
 
 
-def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedModel) -> tuple[Session, float | None]:
-    """The session with the context that the cell's method makes of it, and the seconds that it took; None without one.
+@dataclass(frozen=True)
+class Rewriting:
+    """What a method did to a context: the seconds that it took, and the share of the tokens that it left."""
+
+    seconds: float
+    kept: float
+
+
+def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedModel) -> tuple[Session, Rewriting | None]:
+    """The session with the context that the cell's method makes of it; None without one, or if it has nothing to do.
 
     Raises ScbenchError where the method left the text as it was although it had something to do.
     """
@@ -52,7 +67,10 @@ def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedMode
     tokens = len(reader.encode(session.context))
     if cell.budget is not None and method.uses_budget:
         method = method.with_tokens(Budget(cell.budget).tokens(tokens, token_bytes(decoder.adapter.shape)))
+    if method.idle(Base(tokens)):
+        return session, None
     text = method.rewrite(session.context, reader)
+    seconds = time.perf_counter() - began
     if text == session.context:
         raise ScbenchError(f"{type(method).__name__} should have rewritten the context and left it as it was")
-    return replace(session, context=text), time.perf_counter() - began
+    return replace(session, context=text), Rewriting(seconds, len(reader.encode(text)) / tokens)

@@ -20,7 +20,7 @@ from scbench.prompts.dialogue import Dialogue, build_dialogue
 from scbench.prompts.reference import OriginalError
 from scbench.prompts.reference_dialogue import build_reference
 from scbench.run.fitting import UNCUT, Cut, Fitting, check_questions
-from scbench.run.rewriting import rewritten
+from scbench.run.rewriting import Rewriting, rewritten
 from scbench.tasks.base import Task
 from scbench.tasks.session import Session
 
@@ -30,8 +30,8 @@ class Work:
     """A session's jobs, one per cell, and what is known of it before the engine starts.
 
     `cut` is what was dropped to fit the model's window, `longest` the tokens of the longest sequence. If the
-    session cannot be asked at all, `failure` says why and there are no jobs. `rewrite` are the seconds that a method
-    took for the text, if one rewrites it.
+    session cannot be asked at all, `failure` says why and there are no jobs. `rewriting` is what a method did to the
+    text, if one did.
     """
 
     session: Session
@@ -41,7 +41,7 @@ class Work:
     cut: Cut = UNCUT
     longest: int = 0
     failure: Failure | None = None
-    rewrite: float | None = None
+    rewriting: Rewriting | None = None
 
 
 def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, decoder: Decoder) -> Work:
@@ -54,13 +54,13 @@ def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, de
     session = replace(session, turns=session.turns[: some.max_turns])
     limits = task.answer_limits(session)
     try:
-        session, seconds = rewritten(session, some, decoder, loaded)
+        session, rewriting = rewritten(session, some, decoder, loaded)
         dialogue, cut = _dialogue(session, task, some, loaded, limits)
-        jobs = tuple(_job(name, cell, dialogue, limits, seconds is not None) for name, cell in cells.items())
+        jobs = tuple(_job(name, cell, dialogue, limits, rewriting is not None) for name, cell in cells.items())
     except Exception as error:  # a method that rewrites is a user's: it fails its own cells
         return Work(session, cells, failure=Failure.of(error))
     longest = longest_sequence(dialogue, limits, some.history)
-    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut, longest, rewrite=seconds)
+    return Work(session, cells, jobs, dialogue.stop | loaded.stop, cut, longest, rewriting=rewriting)
 
 
 def check_session(session: Session, cell: Cell, tokenizer: ChatTokenizer, window: int) -> None:
@@ -111,7 +111,8 @@ def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...], rew
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)
-    method = compose(choice.build() for choice in cell.methods)
+    parts = (choice.build() for choice in cell.methods)
+    method = compose(part for part in parts if not (rewritten and part.rewrites))  # that one has acted
     measured = cell.engine.build().fidelity != NONE and all(dialogue.gold)  # prompt_style=ref has gold text only
     gold = dialogue.gold if measured else ()
     return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold, rewritten)
