@@ -14,6 +14,7 @@ from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.dense import Dense
+from scbench.methods.generation.llmlingua2 import LLMLingua2
 from scbench.methods.generation.minference import MInference
 from scbench.methods.loading.quest import Quest
 
@@ -30,6 +31,7 @@ METHODS = [
     sample_methods.Pieces(),
     sample_methods.Blending(repaired=5),
     sample_methods.Surprising(),
+    LLMLingua2("self_information"),
 ]
 
 
@@ -76,6 +78,11 @@ def test_the_example_of_the_docs_is_certified(tmp_path, capsys):
 def test_mistakes_are_answered_in_a_line(arguments, words, capsys):
     assert main(["check-method", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_method_whose_own_model_is_missing_is_answered_in_a_line(tmp_path, capsys):
+    assert main(["check-method", "llmlingua2", f"method.path={tmp_path / 'gone'}"]) == 2
+    assert f"method.path={tmp_path / 'gone'}: no such folder" in capsys.readouterr().err
 
 
 def test_a_file_without_a_method_is_refused(tmp_path, capsys):

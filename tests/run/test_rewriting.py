@@ -6,8 +6,10 @@ import pytest
 import torch
 from test_family import CONF, SMALL
 
+import toy_classifier
 from oracles import engine, tiny
 from scbench.engine.answer import Deadline
+from scbench.grid.hashes import Hashes
 from scbench.grid.plan import plan
 from scbench.results.store import CellStore
 from scbench.run.family import run_family
@@ -60,6 +62,66 @@ def test_a_method_that_leaves_the_text_as_it_was_is_an_error(planned):
     assert counts["outcomes"] == {"error": 4}
     (name,) = manifest.cells
     assert "Surprising should have rewritten the context" in CellStore(manifest.root, name).read()[0].detail
+
+
+def records(manifest):
+    """All records by the method's name, of manifests in multi-turn mode."""
+    return {cell.method_name: CellStore(manifest.root, name).read() for name, cell in manifest.cells.items()}
+
+
+def test_what_has_nothing_to_do_is_a_noop_and_dense(planned):
+    manifest = planned("method=dense,llmlingua2", "method.llmlingua2.scorer=self_information", "budget=1.0")
+    for family in manifest.families:
+        run_family(manifest.path, family.id, NullProgress())
+    found = records(manifest)
+    assert {record.outcome.value for record in found["llmlingua2"]} == {"noop"}
+    assert [r.output_ids for r in found["llmlingua2"]] == [r.output_ids for r in found["dense"]]
+    assert all(record.context_kept is None and "rewrite" not in record.times for record in found["llmlingua2"])
+
+
+def test_llmlingua2_alone_and_before_a_compression(planned):
+    manifest = planned(
+        "method=llmlingua2,llmlingua2+snapkv",
+        "method.llmlingua2.scorer=self_information",
+        "method.snapkv.window=8",
+        "budget=0.5",
+        "run.save_ids=true",
+    )
+    (family,) = manifest.families  # both rewrite the text in the same way, once
+    run_family(manifest.path, family.id, NullProgress())
+    alone, both = records(manifest).values()
+    assert {record.outcome.value for record in alone + both} == {"ok"}
+    for one, other in zip(alone, both, strict=True):
+        assert one.prompt_ids == other.prompt_ids
+        assert 0.4 < one.context_kept == other.context_kept <= 0.5
+        assert one.times["rewrite"].seconds == other.times["rewrite"].seconds > 0
+        assert one.kv_bytes.nominal == one.kv_bytes.stored == one.kv_bytes.dense
+        assert one.kept == (one.prompt_tokens,) * 3
+        assert max(other.kept) < 0.75 * one.prompt_tokens
+        assert other.kv_bytes.nominal < 0.51 * other.kv_bytes.dense
+    assert [record.output_ids for record in alone] != [record.output_ids for record in both]
+
+
+def test_a_classifier_rewrites_and_names_its_cells(planned, tmp_path):
+    weights = toy_classifier.save_sentence_piece(tmp_path / "classifier")
+    manifest = planned("method=llmlingua2", f"method.path={weights}")
+    (counts,) = run_family(manifest.path, manifest.families[0].id, NullProgress()).cells.values()
+    assert counts["outcomes"] == {"ok": 4}
+    assert all(0.2 < record.context_kept <= 0.3333 for record in records(manifest)["llmlingua2"])
+    ((name, cell),) = manifest.cells.items()
+    assert Hashes().of(cell) == manifest.hashes[name]
+    toy_classifier.save_sentence_piece(weights, seed=1)
+    assert Hashes().of(cell) != manifest.hashes[name]
+
+
+def test_a_missing_classifier_fails_its_cells_with_a_reason(planned, tmp_path, monkeypatch):
+    def no_model(*_):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("scbench.run.family.load", no_model)
+    manifest = planned("method=llmlingua2,llmlingua2+snapkv", f"method.llmlingua2.path={tmp_path / 'gone'}")
+    cells = run_family(manifest.path, manifest.families[0].id, NullProgress()).cells.values()
+    assert [cell["failed"] for cell in cells] == [f"method.path={tmp_path / 'gone'}: no such folder"] * 2
 
 
 def test_surprisal_is_that_of_transformers():
