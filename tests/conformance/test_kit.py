@@ -12,6 +12,7 @@ from scbench.conformance.checks import Kit
 from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.compression.turboquant import TurboQuant
 from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.dense import Dense
 from scbench.methods.generation.llmlingua2 import LLMLingua2
@@ -32,6 +33,7 @@ METHODS = [
     sample_methods.Blending(repaired=5),
     sample_methods.Surprising(),
     LLMLingua2("self_information"),
+    TurboQuant(3, "prod", 5),
 ]
 
 

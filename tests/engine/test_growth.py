@@ -2,10 +2,11 @@
 
 import pytest
 
-from oracles import engine, naive_methods, sequential, tiny
+from oracles import engine, naive_methods, naive_turboquant, sequential, tiny
 from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.compression.turboquant import TurboQuant
 from scbench.methods.loading.quest import Quest
 
 LIMIT = 6
@@ -13,6 +14,7 @@ PROTECTED = frozenset(range(4))
 GROWING = {
     "quest": (Quest(24, 4, 0), naive_methods.Quest(24, 4, 0)),
     "kivi": (Kivi(2, 8, 8), naive_methods.Kivi(2, 8, 8)),
+    "turboquant": (TurboQuant(2, residual=20), naive_turboquant.TurboQuant(2, residual=20)),
 }
 
 

@@ -3,12 +3,14 @@
 import torch
 
 from oracles import naive_methods
+from oracles.naive_turboquant import TurboQuant as NaiveTurboQuant
 from scbench.methods.bounds.oracle_topk import OracleTopK
 from scbench.methods.bounds.random_tokens import RandomTokens
 from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.pyramidkv import PyramidKV
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.compression.turboquant import TurboQuant
 from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.minference import MInference
 from scbench.methods.generation.tri_shape import TriShape
@@ -55,4 +57,6 @@ METHODS = {
         (AShape(5, 17), Quest(24, 4, 0)),
         naive_methods.Both(naive_methods.AShape(5, 17), naive_methods.Quest(24, 4, 0)),
     ),
+    "turboquant": (TurboQuant(2), NaiveTurboQuant(2)),
+    "turboquant_prod": (TurboQuant(3, "prod", 5, 1), NaiveTurboQuant(3, "prod", 5, 1)),
 }
