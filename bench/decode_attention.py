@@ -1,7 +1,8 @@
-"""One decoded token's attention in one layer: pages and rounded keys against the dense cache."""
+"""One decoded token's attention in one layer: pages, rounded keys and an index against the dense cache."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -11,26 +12,39 @@ from bench import stage
 from bench.rows import Goal, Row, interleaved
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Spec, Visible
+from scbench.methods.base import Base, Layer
+from scbench.methods.loading.retrieval_attention import RetrievalAttention
 from scbench.models.embedded import cache_folder
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
+from scbench.segments.indexed import IndexedSegment
 from scbench.segments.paged import PagedSegment, Paging
 from scbench.segments.quantised import Rounding, quantise
 
 TOKENS = 32768
 NUMBER = 3
 CALLS = 20  # per timing, since one call takes a millisecond
+ASKED = 64  # queries per head with which what the index finds is compared
 
 
 def rows(repeats: int) -> Iterator[Row]:
-    """Quest with one and with five branches, then KIVI."""
+    """Quest, KIVI and RetrievalAttention with one and with five branches."""
     real = stage.layer(TOKENS, NUMBER)
     heads, kv_heads, dim = real.q_HTD.shape[0], real.k_GTD.shape[0], real.q_HTD.shape[2]
     dense = DenseSegment(0, real.k_GTD, real.v_GTD)
     paged = PagedSegment.of(dense, Paging(16, 64, together=True))
     rounded = quantise(dense, Rounding(2, 32, 32))
+    began = time.perf_counter()
+    graph = _indexed(dense, "hnsw", heads // kv_heads)
+    built = f"index built in {time.perf_counter() - began:.1f} s"
     kernels = Kernels(stage.CPU, torch.float32, "auto", cache_folder() / "kernels")
+    mass = f"{_mass(real, graph, _indexed(dense, 'exact', heads // kv_heads)):.3f} of the exact top-k's mass"
     shape = f"32K tokens, {heads} heads over {kv_heads}, {dim}, layer {NUMBER} of SmolLM2 on Retr.KV"
+    candidates: dict[str, tuple[Segment, Goal, str]] = {
+        "quest": (paged, Goal(0.30, 0.15), "Quest, 1K of 32K, pages of 16 per KV head ÷ dense decode attention"),
+        "kivi": (rounded, Goal(4, 1.5), "KIVI 2 bits ÷ dense fp32 decode attention"),
+        "graph": (graph, Goal(0.6, 0.6), "RetrievalAttention (HNSW, k = 100) at 32K ÷ dense decode attention"),
+    }
     for branches in (1, 5):
         q_GND, visible = _queries(real, branches)
         spec = Spec(real.scale)
@@ -42,22 +56,14 @@ def rows(repeats: int) -> Iterator[Row]:
             for _ in range(CALLS):
                 read(segment)
 
-        candidates = {
-            "dense": lambda many=many: many(dense),
-            "quest": lambda many=many: many(paged),
-            "kivi": lambda many=many: many(rounded),
-        }
-        seconds = interleaved(candidates, repeats)
+        segments = {"dense": dense, **{name: segment for name, (segment, _, _) in candidates.items()}}
+        runs = {name: lambda many=many, segment=segment: many(segment) for name, segment in segments.items()}
+        seconds = interleaved(runs, repeats)
         base = seconds["dense"] / CALLS
         here = f"{shape}, width {branches}"
-        for name, goal, what in (
-            ("quest", Goal(0.30, 0.15), "Quest, 1K of 32K, pages of 16 per KV head ÷ dense decode attention"),
-            ("kivi", Goal(4, 1.5), "KIVI 2 bits ÷ dense fp32 decode attention"),
-        ):
-            segment: Segment = paged if name == "quest" else rounded
-            found = f"error {_error(read(segment), read(dense)):.3f}"
-            if name == "quest":
-                found += f", recall {_recall(real, paged, q_GND, visible):.3f}"
+        also = {"quest": f", recall {_recall(real, paged, q_GND, visible):.3f}", "graph": f", {mass}, {built}"}
+        for name, (segment, goal, what) in candidates.items():
+            found = f"error {_error(read(segment), read(dense)):.3f}{also.get(name, '')}"
             ours = seconds[name] / CALLS
             yield Row(what, ours, base, ours / base, goal if branches == 1 else None, here, repeats, agreement=found)
 
@@ -94,3 +100,21 @@ def _recall(real: stage.LayerTensors, paged: PagedSegment, q_GND: Tensor, visibl
     size = paged.paging.page
     mass_GNP = weight_GNL.reshape(*weight_GNL.shape[:2], -1, size).sum(-1)
     return float(mass_GNP.gather(2, page_GNP).sum(-1).mean())
+
+
+def _indexed(dense: DenseSegment, index: str, group: int) -> IndexedSegment:
+    made = RetrievalAttention(k=100, index=index).load(dense, Layer(NUMBER, 30, group), Base(TOKENS))
+    if not isinstance(made, IndexedSegment):
+        raise RuntimeError("retrieval_attention made no index")
+    return made
+
+
+def _mass(real: stage.LayerTensors, graph: IndexedSegment, exact: IndexedSegment) -> float:
+    """Dense attention's weight on what the index finds, as a share of its weight on the best tokens."""
+    q_GND, visible = _queries(real, ASKED)
+    weight_GNL = torch.softmax(torch.matmul(q_GND, real.k_GTD.transpose(1, 2)) * real.scale, dim=-1)
+    found, best = (
+        weight_GNL.gather(2, place_GNK.clamp(min=0)).masked_fill(place_GNK < 0, 0.0).sum()
+        for place_GNK in (one.choose(q_GND, visible) for one in (graph, exact))
+    )
+    return float(found / best)

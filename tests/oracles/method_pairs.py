@@ -2,8 +2,8 @@
 
 import torch
 
-from oracles import naive_methods
 from oracles.naive_turboquant import TurboQuant as NaiveTurboQuant
+from oracles import naive_methods, naive_retrieval
 from scbench.methods.bounds.oracle_topk import OracleTopK
 from scbench.methods.bounds.random_tokens import RandomTokens
 from scbench.methods.compression.kivi import Kivi
@@ -15,6 +15,7 @@ from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.minference import MInference
 from scbench.methods.generation.tri_shape import TriShape
 from scbench.methods.loading.quest import Quest
+from scbench.methods.loading.retrieval_attention import RetrievalAttention
 
 PROTECTED = frozenset(range(4))
 MINFERENCE = {"vertical": 9, "slash": 7, "last": 6, "first": 2, "near": 3, "block": 4}
@@ -59,4 +60,6 @@ METHODS = {
     ),
     "turboquant": (TurboQuant(2), NaiveTurboQuant(2)),
     "turboquant_prod": (TurboQuant(3, "prod", 5, 1), NaiveTurboQuant(3, "prod", 5, 1)),
+    "retrieval_attention": (RetrievalAttention(11, 3, 6), naive_retrieval.Retrieval(11, 3, 6)),
+    "retrieval_attention_mean": (RetrievalAttention(9, 4, 5, "mean"), naive_retrieval.Retrieval(9, 4, 5, "mean")),
 }

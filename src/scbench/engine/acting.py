@@ -62,8 +62,8 @@ def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> 
 
 def full_layers(trunk: Trunk) -> list[Layer]:
     """The layers on which methods act."""
-    windows = trunk.shape.windows
-    return [Layer(index, len(windows)) for index, window in enumerate(windows) if window is None]
+    windows, group = trunk.shape.windows, trunk.shape.group
+    return [Layer(index, len(windows), group) for index, window in enumerate(windows) if window is None]
 
 
 def _replace(trunk: Trunk, where: Layer, method: Method, old: Segment, made: Segment) -> None:

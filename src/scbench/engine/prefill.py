@@ -42,7 +42,7 @@ class PlanAttention:
         if window is not None:
             plan = Band(0, window)
         else:
-            where = Layer(layer, self._trunk.shape.layers)
+            where = Layer(layer, self._trunk.shape.layers, self._trunk.shape.group)
             prompt = Prompt(q_HTD, opened.k_GLD, self._start, self._total, scale)
             plan = self._method.prefill(prompt, where) if self._method.acts_on(where) else None
             stop = self._start + q_HTD.shape[1]

@@ -61,6 +61,11 @@ class Shape:
     single: bool = False
 
     @property
+    def group(self) -> int:
+        """How many query heads share a KV head."""
+        return self.query_heads // self.kv_heads if self.kv_heads else 1
+
+    @property
     def layers(self) -> int:
         """How many layers attend."""
         return len(self.windows)

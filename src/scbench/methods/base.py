@@ -47,10 +47,12 @@ class Base:
 
 @dataclass(frozen=True)
 class Layer:
-    """The layer on which a hook is called: its number among all layers, and how many there are."""
+    """The layer on which a hook is called: its number among all layers, how many there are, and how many query heads
+    of a `group` share a KV head."""
 
     index: int
     count: int
+    group: int = 1
 
 
 @dataclass(frozen=True)

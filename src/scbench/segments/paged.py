@@ -18,11 +18,13 @@ ENTRIES = 1 << 26  # of a mask held at once
 
 @dataclass(frozen=True)
 class Paging:
-    """Tokens per `page`, how many `pages` a token reads, and whether the query heads of a group choose `together`."""
+    """Tokens per `page`, how many `pages` a token reads, and whether the query heads of a group (`group` of them) choose
+    `together` or each for itself."""
 
     page: int
     pages: int
     together: bool
+    group: int = 1
 
 
 class PagedSegment(Segment):
@@ -85,11 +87,15 @@ class PagedSegment(Segment):
         return read_GNP.repeat_interleave(self.paging.page, dim=-1)[..., :tokens]
 
     def footprint(self, stop: int) -> Footprint:
-        """All tokens and the bounds are stored; a token reads the bounds and its pages."""
+        """All tokens and the bounds are stored; a token reads the bounds and its pages.
+
+        Query heads that choose for themselves are counted as if no two chose the same page.
+        """
         heads, pages, dim = self.low_GPD.shape
         tokens = self.stop - self.start
         token = 2 * heads * dim * self.low_GPD.element_size()
-        read = min(tokens, self.paging.pages * self.paging.page)
+        choices = 1 if self.paging.together else self.paging.group
+        read = min(tokens, choices * self.paging.pages * self.paging.page)
         if self.paging.page == 1:  # the keys are their own bounds: nothing more is stored, and all of them are read
             return Footprint(tokens, tokens * token, (tokens + read) * token // 2)
         bounds = 2 * heads * pages * dim * self.low_GPD.element_size()

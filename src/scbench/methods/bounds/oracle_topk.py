@@ -63,4 +63,4 @@ class OracleTopK(Method):
         """Pages of one token, whose bounds are the keys themselves."""
         if not isinstance(cache, DenseSegment):
             raise TypeError("oracle_topk reads a dense cache")
-        return PagedSegment.of(cache, Paging(1, self.tokens, self.group == "mean"))
+        return PagedSegment.of(cache, Paging(1, self.tokens, self.group == "mean", layer.group))

@@ -74,7 +74,7 @@ class Quest(Method):
         """Pages over the same KV."""
         if not isinstance(cache, DenseSegment):
             raise TypeError("quest pages a dense cache")
-        return PagedSegment.of(cache, Paging(self.page, self._pages(), self.group == "mean"))
+        return PagedSegment.of(cache, Paging(self.page, self._pages(), self.group == "mean", layer.group))
 
     def _pages(self) -> int:
         return max(1, self.tokens // self.page)
