@@ -203,7 +203,7 @@ MISTAKES = {
     "method=glob(x*)": "matches nothing",
     "method=null": "there is no method 'None'",
     "budget=interval(0,1)": "an interval has no list of values",
-    "budget=1.5": "budget=1.5: expected tokens (1024), a share of the base (0.25), stored bytes (64MiB, 25%stored), or touched",
+    "budget=1.5": "budget=1.5: expected tokens (1024), a share of the base (0.25), stored bytes (64MiB",
     "budget=0": "expected tokens",
     "history=godl": "history cannot be 'godl'; did you mean 'gold'?",
     "prompt_style=rf": "prompt_style cannot be 'rf'; did you mean 'ref'?",

@@ -2,8 +2,8 @@
 
 import torch
 
-from oracles.naive_turboquant import TurboQuant as NaiveTurboQuant
 from oracles import naive_methods, naive_retrieval
+from oracles.naive_turboquant import TurboQuant as NaiveTurboQuant
 from scbench.methods.bounds.oracle_topk import OracleTopK
 from scbench.methods.bounds.random_tokens import RandomTokens
 from scbench.methods.compression.kivi import Kivi

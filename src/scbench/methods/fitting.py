@@ -76,7 +76,8 @@ class Trial:
         """Per layer what the method's KV costs, as the engine counts it."""
         acts = method.takes_part(self.base)
         for number in self.shape.layers:
-            layer, cache = Layer(number, self.shape.count, self.shape.query_heads // self.shape.kv_heads), DenseSegment(0, self._k_GLD, self._k_GLD)
+            layer = Layer(number, self.shape.count, self.shape.query_heads // self.shape.kv_heads)
+            cache = DenseSegment(0, self._k_GLD, self._k_GLD)
             parts: list[Segment] = [cache]
             if acts and method.acts_on(layer):
                 made = self._made(method, cache, layer)

@@ -27,8 +27,9 @@ class ModelConfig:
     """A causal language model.
 
     `path` is a Hugging Face id, a local folder with safetensors, `embedded:NAME` for a model that comes as a Python
-    package, or `random:NAME` for a small one of an architecture with random weights. `revision` pins a commit of a hub model. `window` overrides the model's own context
-    window. `dtype=auto` takes float32 on a CPU and the checkpoint's own format elsewhere.
+    package, or `random:NAME` for a small one of an architecture with random weights. `revision` pins a commit of a hub
+    model. `window` overrides the model's own context window. `dtype=auto` takes float32 on a CPU and the checkpoint's
+    own format elsewhere.
     """
 
     path: str

@@ -218,13 +218,15 @@ def _facts(one: Documented) -> Iterator[tuple[str, str]]:
     if cls.uses_budget:
         made = _changed(one.method, one.method.with_tokens(BUDGET))
         yield f"`budget={BUDGET}`", f"{_said(cls.with_tokens)} {made}".strip()
+    if cls.uses_bytes:
+        yield "`budget` in bytes", _said(cls.largest)
     yield "Lossless", _lossless(one)
     if cls.stages:
         yield "Has nothing to do (`noop`) where", _said(cls.idle).rstrip(".")
     yield "`query=`", _query(one)
     again = "`each` and `isolated` compress again at later prompts" if cls.repeats else "changes nothing"
     yield "`compress=`", again
-    if cls.grows:
+    if one.method.grows:
         yield "Tokens that come later", "are taken over into its form, at the end of every prompt"
     if cls.needs_dense:
         yield "Composes", "with no method of the compression stage"

@@ -56,8 +56,6 @@ class IndexedSegment(Segment):
     shelves are shared. The best of all shelves are read.
     """
 
-    absorbs = True
-
     def __init__(self, parts: tuple[DenseSegment, ...], indexing: Indexing, shelves: tuple[Shelf, ...]) -> None:
         super().__init__(parts[0].start)
         self.parts = parts
@@ -68,6 +66,11 @@ class IndexedSegment(Segment):
     def of(cls, dense: DenseSegment, indexing: Indexing) -> IndexedSegment:
         """A dense segment and its index."""
         return cls((dense,), indexing, _shelved((dense,), indexing, ()))
+
+    @property
+    def absorbs(self) -> bool:
+        """New tokens are indexed once the window has left them."""
+        return True
 
     @property
     def stop(self) -> int:

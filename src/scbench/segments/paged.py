@@ -18,7 +18,7 @@ ENTRIES = 1 << 26  # of a mask held at once
 
 @dataclass(frozen=True)
 class Paging:
-    """Tokens per `page`, how many `pages` a token reads, and whether the query heads of a group (`group` of them) choose
+    """Tokens per `page`, how many `pages` a token reads, and whether the `group` query heads of a KV head choose
     `together` or each for itself."""
 
     page: int

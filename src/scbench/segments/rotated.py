@@ -41,12 +41,15 @@ class RotatedSegment(Segment):
     and the weighted sum is turned back. Blocks are shared between the segments of successive points.
     """
 
-    absorbs = True
-
     def __init__(self, start: int, coding: Coding, blocks: tuple[Block, ...] = ()) -> None:
         super().__init__(start)
         self.coding = coding
         self.blocks = blocks
+
+    @property
+    def absorbs(self) -> bool:
+        """New tokens are rounded too."""
+        return True
 
     @property
     def stop(self) -> int:

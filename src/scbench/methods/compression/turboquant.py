@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -33,11 +34,11 @@ class TurboQuant(Method):
     The newest `residual` tokens stay as they are; tokens that come later are rounded at the end of every prompt. Memory
     bits/16 + 1/D of a 16-bit cache (1.5/D with `prod`), prefill O(n²), decode O(n) per token over fewer bytes. The
     paper's mixtures (2.5 and 3.5 bits, with more bits for channels that stand out) are not here; 4 bits, the default,
-    are above the 3.5 at which it finds no loss. `bits=16` rounds nothing.
+    are above the 3.5 at which it finds no loss. `bits=16` rounds nothing. A budget in bytes chooses the bits.
     """
 
     stages: ClassVar[tuple[str, ...]] = ("compression",)
-    grows: ClassVar[bool] = True
+    uses_bytes: ClassVar[bool] = True
 
     bits: int = 4
     variant: str = MSE
@@ -55,6 +56,20 @@ class TurboQuant(Method):
     def lossless(self) -> Self:
         """No rounding."""
         return replace(self, bits=16)
+
+    def largest(self, fits: Callable[[Self], bool], tokens: int) -> Self | None:
+        """As many bits as fit."""
+        settings = [replace(self, bits=bits) for bits in reversed(BITS)]
+        return next((setting for setting in settings if fits(setting)), None)
+
+    def nominal(self, base: Base) -> float:
+        """The bits of 16."""
+        return self.bits / 16
+
+    @property
+    def grows(self) -> bool:
+        """Later tokens are rounded too."""
+        return True
 
     def idle(self, base: Base) -> bool:
         """Nothing is rounded, or all tokens are among the newest."""

@@ -37,7 +37,6 @@ class RetrievalAttention(Method):
 
     uses_budget: ClassVar[bool] = True
     stages: ClassVar[tuple[str, ...]] = ("loading",)
-    grows: ClassVar[bool] = True
     needs_dense: ClassVar[bool] = True
 
     k: int = 4096
@@ -80,6 +79,15 @@ class RetrievalAttention(Method):
     def lossless(self) -> Self:
         """Everything is read."""
         return replace(self, index="exact", k=2**40)
+
+    def nominal(self, base: Base) -> float:
+        """The tokens that are read."""
+        return min(1.0, (self.sinks + self.window + self.k) / max(1, base.tokens))
+
+    @property
+    def grows(self) -> bool:
+        """Later tokens are indexed too."""
+        return True
 
     def idle(self, base: Base) -> bool:
         """Sinks, window and k cover the base."""
