@@ -33,5 +33,5 @@ def test_they_are_made_once_and_run() -> None:
     assert (loaded.window, again.window) == (128, 32768)
     ids = torch.tensor([loaded.tokenizer.encode("The sea was calm.")])
     assert torch.equal(loaded.model(ids).logits, again.model(ids).logits)
-    with pytest.raises(ScbenchError, match=r"names no context window; give model.window"):
+    with pytest.raises(ScbenchError, match=r"names no context window; set model.window"):
         window(ModelConfig("random:mamba2"))

@@ -309,6 +309,11 @@ def test_a_file_of_an_axis_lists_exactly_its_dataclass(axis: str, name: str) -> 
     assert describe(CONF, axis, name), "the first comment line says what the choice is"
 
 
+def test_every_model_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "add-a-model.md").read_text(encoding="utf-8")
+    assert [name for name in names(CONF, "model") if f"`{name}`" not in text] == []
+
+
 @pytest.mark.parametrize("name", names(CONF, "experiment"))
 def test_an_experiment_of_the_repository_composes(name: str) -> None:
     assert compose([f"experiment={name}"], CONF).cells

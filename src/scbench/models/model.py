@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from scbench.errors import ScbenchError
 from scbench.models import embedded, random_weights
+from scbench.nearest import hint
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -29,7 +30,9 @@ class ModelConfig:
     `path` is a Hugging Face id, a local folder with safetensors, `embedded:NAME` for a model that comes as a Python
     package, or `random:NAME` for a small one of an architecture with random weights. `revision` pins a commit of a hub
     model. `window` overrides the model's own context window. `dtype=auto` takes float32 on a CPU and the checkpoint's
-    own format elsewhere.
+    own format elsewhere. `rope` overrides parameters of the rotary embedding by their names in transformers'
+    `rope_parameters`: YaRN (arXiv 2309.00071) is `rope_type: yarn` with `factor` and
+    `original_max_position_embeddings`; another `rope` has another window, so it needs `window`.
     """
 
     path: str
@@ -37,10 +40,15 @@ class ModelConfig:
     window: int | None = None
     dtype: str = "auto"
     trust_remote_code: bool = False
+    rope: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ScbenchError(f"model.dtype={self.dtype}: expected one of {', '.join(DTYPES)}")
+        if self.rope is not None and "rope_type" not in self.rope:
+            raise ScbenchError("model.rope: needs rope_type, such as {rope_type: yarn, factor: 4.0}")
+        if self.rope is not None and self.window is None:
+            raise ScbenchError("model.rope: changes how far the model reads; set model.window too")
 
 
 @dataclass(frozen=True)
@@ -98,38 +106,60 @@ def window(config: ModelConfig) -> int:
     """The model's context window in tokens, from its configuration alone; raises ScbenchError as `load` does."""
     if config.window is not None:
         return config.window
-    longest = getattr(architecture(config), "max_position_embeddings", None)
-    if longest is None:
-        raise ScbenchError(f"model.path={config.path}: its configuration names no context window; give model.window")
-    return int(longest)
+    own = getattr(settings(config).get_text_config(), "max_position_embeddings", None)
+    if own is None:
+        raise ScbenchError(f"model.path={config.path}: its configuration names no context window; set model.window")
+    return int(own)
 
 
-def architecture(config: ModelConfig) -> PreTrainedConfig:
-    """transformers' configuration of the model's text part, without its weights; raises ScbenchError as `load` does."""
+def settings(config: ModelConfig) -> PretrainedConfig:
+    """The model's own configuration, with `rope` in it; raises ScbenchError as `load` does."""
     from transformers import AutoConfig
 
     with explained(f"model.path={config.path}"):
-        settings = AutoConfig.from_pretrained(
+        found = AutoConfig.from_pretrained(
             _source(config), revision=config.revision, trust_remote_code=config.trust_remote_code
         )
-    return settings.get_text_config()
+        if config.rope is not None:
+            _set_rope(config.path, config.rope, found.get_text_config())
+    return found
+
+
+def _set_rope(path: str, rope: dict[str, Any], text: Any) -> None:
+    """Give the configuration of a language model the parameters `rope` of its rotary embedding."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    known, own = {"default", *ROPE_INIT_FUNCTIONS}, getattr(text, "rope_parameters", None)
+    if not own or "rope_type" not in own:
+        raise ScbenchError(f"model.rope: {path} has not one rotary embedding for all its layers")
+    merged = {**own, **rope}
+    if merged["rope_type"] not in known:
+        raise ScbenchError(f"model.rope: rope_type={merged['rope_type']}: {hint(str(merged['rope_type']), known)}")
+    text.rope_parameters = merged
+    text.standardize_rope_params()
+    text.validate_rope()
 
 
 def load(config: ModelConfig, device: torch.device) -> LoadedModel:
     """Weights from safetensors on `device`, in evaluation mode, attention left to the engine."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    source = _source(config)
-    shared = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    own = settings(config)
+    dtype: Any = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
+    if config.dtype == "auto" and device.type == "cpu":
+        dtype = torch.float32
     with explained(f"model.path={config.path}"):
-        dtype: Any = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
-        if config.dtype == "auto" and device.type == "cpu":
-            dtype = torch.float32
-        settings = AutoConfig.from_pretrained(source, **shared)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, use_safetensors=True, **shared)
+        model = AutoModelForCausalLM.from_pretrained(
+            _source(config),
+            config=own,
+            revision=config.revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=config.trust_remote_code,
+        )
     model = model.to(device).eval().requires_grad_(False)
-    commit = getattr(settings, "_commit_hash", None) or ""
+    commit = getattr(own, "_commit_hash", None) or ""
     stop = _stop(model.generation_config.eos_token_id)
     return LoadedModel(model, load_tokenizer(config), window(config), stop, commit)
 

@@ -22,7 +22,7 @@ from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
 from scbench.kernels.choose import Kernels
 from scbench.models.embedded import cache_folder
-from scbench.models.model import LoadedModel, architecture, load, load_tokenizer, window
+from scbench.models.model import LoadedModel, load, load_tokenizer, settings, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.store import CellStore, SessionWriter
@@ -129,7 +129,7 @@ def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> Non
         for choice in cell.methods:
             choice.build().ready()
         model = cell.model.build()
-        if engine.diagnostics == ATTENTION and Probe(architecture(model)).remembers:
+        if engine.diagnostics == ATTENTION and Probe(settings(model).get_text_config()).remembers:
             raise ScbenchError(f"model.path={model.path}: {STATES_REFUSED}")
         tokenizer, tokens = load_tokenizer(model), window(model)
         for session in sessions:
