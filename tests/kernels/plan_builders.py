@@ -4,7 +4,7 @@ import torch
 from hypothesis import strategies as st
 
 from scbench.kernels import reference
-from scbench.kernels.plans import Band, VerticalSlash
+from scbench.kernels.plans import Band, BlockSparse, ByHead, VerticalSlash
 
 SCALE = 0.3
 
@@ -25,6 +25,28 @@ def slashes(draw, heads, stop, blocks=(4, 16, 64)):
             torch.tensor([[-1] * (width - len(row)) + sorted(row) for row in rows]).reshape(heads, width).long()
         )
     return VerticalSlash(*lists, draw(st.sampled_from(blocks)))
+
+
+@st.composite
+def blocks(draw, heads, stop, sizes=(4, 16, 64)):
+    """Lists in any order, some places unused, some blocks behind the rows' own."""
+    block, width = draw(st.sampled_from(sizes)), draw(st.integers(0, 5))
+    rows = -(-stop // block)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
+    block_HQK = torch.rand(heads, rows, rows + 3, generator=generator).argsort(-1)[..., :width]
+    return BlockSparse(torch.where(block_HQK < rows, block_HQK, -1), block)
+
+
+@st.composite
+def mixtures(draw, heads, stop):
+    """Every head has a plan of one of three kinds."""
+    kinds = draw(st.lists(st.sampled_from([bands, slashes, blocks]), min_size=heads, max_size=heads))
+    parts = []
+    for kind in (bands, slashes, blocks):
+        own = tuple(head for head in range(heads) if kinds[head] is kind)
+        if own:
+            parts.append((own, draw(kind() if kind is bands else kind(len(own), stop))))
+    return ByHead(tuple(parts))
 
 
 def tensors(seed, heads, kv_heads, rows, keys, dim, dtype=torch.float32):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import plan_builders as build
-from scbench.kernels import flex
-from scbench.kernels.plans import Band, VerticalSlash
+from scbench.kernels import flex, flex_masks
+from scbench.kernels.plans import Band, BlockSparse, VerticalSlash
 
 CPU = torch.device("cpu")
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -15,7 +15,7 @@ places = st.tuples(st.integers(1, 260), st.sampled_from([0, 1, 64, 150, 333]), s
 
 
 def plan_of(data, heads, stop):
-    return data.draw(st.one_of(build.bands(), build.slashes(heads, stop)))
+    return data.draw(st.one_of(build.bands(), build.slashes(heads, stop), build.blocks(heads, stop)))
 
 
 @settings(max_examples=80, deadline=None)
@@ -25,9 +25,7 @@ def test_blocks_hold_what_the_mask_holds(data, place, size):
     stop, total = start + rows, start + rows + more
     plan = plan_of(data, 2, stop)
     mask = plan.mask(start, stop, total, CPU)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flex, "BLOCK", size)
-        some, full = flex.blocks(plan, start, stop, total, CPU)
+    some, full = flex_masks.blocks(plan, start, stop, total, CPU, size)
     assert some.shape == (mask.shape[0], -(-rows // size), -(-stop // size))
     for q in range(some.shape[1]):
         for k in range(some.shape[2]):
@@ -44,7 +42,7 @@ def test_the_keys_that_any_row_reads(data, place):
     rows, start, more = place
     plan = plan_of(data, 2, start + rows)
     mask = plan.mask(start, start + rows, start + rows + more, CPU)
-    assert torch.equal(flex._read(plan, start, start + rows, start + rows + more, CPU), mask.any(1))
+    assert torch.equal(flex_masks.read(plan, start, start + rows, start + rows + more, CPU), mask.any(1))
 
 
 def check(seed, kv_heads, group, place, plan, dtype, compiled):
@@ -79,6 +77,8 @@ def test_the_compiled_kernel():
             columns = torch.tensor([[1, 70, 250], [-1, 5, 290], [-1, -1, 3], [-1, -1, -1]])
             offsets = torch.tensor([[0, 64, 128, 300], [-1, 0, 1, 65], [-1, -1, 0, 200], [-1, -1, -1, 130]])
             check(2, 2, 2, place, VerticalSlash(columns, offsets), dtype, compiled=True)
+            some = torch.randint(-1, 8, (4, 8, 3), generator=torch.Generator().manual_seed(0))
+            check(3, 2, 2, place, BlockSparse(some), dtype, compiled=True)
 
 
 def test_what_cannot_be_compiled_is_not_eligible(monkeypatch):

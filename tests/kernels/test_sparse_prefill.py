@@ -8,9 +8,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kernels import plan_builders as build
-from scbench.kernels import band_prefill, batched, slash_prefill, sparse_prefill, torch_cpu
+from scbench.kernels import band_prefill, batched, block_prefill, slash_prefill, sparse_prefill, torch_cpu
 from scbench.kernels.batched import Blocks
-from scbench.kernels.plans import Band, VerticalSlash
+from scbench.kernels.choose import Kernels
+from scbench.kernels.plans import Band, BlockSparse, ByHead, VerticalSlash
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float64: 1e-5}
 
@@ -42,6 +43,66 @@ def test_columns_and_diagonals_read_what_their_mask_says(data, seed, heads, plac
     check(seed, *heads, *place, data.draw(build.slashes(heads[0] * heads[1], sum(place))), dtype)
 
 
+@settings(max_examples=80, deadline=None)
+@given(st.data(), st.integers(0, 999), heads, places, dtypes, st.sampled_from([1, 300, 1 << 15]))
+def test_blocks_read_what_their_mask_says(data, seed, heads, place, dtype, keys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(block_prefill, "KEYS", keys)
+        check(seed, *heads, *place, data.draw(build.blocks(heads[0] * heads[1], sum(place))), dtype)
+
+
+def loop(q, k, v, reads):
+    """Attention row by row; `reads(head, i, j)` says whether row i reads key j."""
+    out = torch.zeros_like(q)
+    group = q.shape[0] // k.shape[0]
+    for h in range(q.shape[0]):
+        for i in range(q.shape[1]):
+            keys = [j for j in range(i + 1) if reads(h, i, j)]
+            if keys:
+                weight = torch.softmax(q[h, i] @ k[h // group, keys].T * build.SCALE, dim=0)
+                out[h, i] = weight @ v[h // group, keys]
+    return out
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.data(), st.integers(0, 999), st.integers(1, 40))
+def test_blocks_and_mixtures_read_what_a_plain_loop_reads(data, seed, rows):
+    """The masks themselves, and with them the reference, against words of the plans' definitions."""
+    plan = data.draw(st.one_of(build.blocks(4, rows, sizes=(4, 8)), build.mixtures(4, rows)))
+    parts = plan.parts if isinstance(plan, ByHead) else (((0, 1, 2, 3), plan),)
+
+    def reads(head, i, j):
+        (own,) = [part for part in parts if head in part[0]]
+        place, part = own[0].index(head), own[1]
+        if isinstance(part, Band):
+            return i - j < part.window or j < part.sinks or i >= rows - part.last
+        if isinstance(part, BlockSparse):
+            return j // part.block in part.block_HQK[place, i // part.block].tolist()
+        begin = i // part.block * part.block
+        offsets = [o for o in part.offset_HS[place].tolist() if o >= 0]
+        return j in part.column_HV[place].tolist() or any(0 <= j - begin + o < part.block for o in offsets)
+
+    q, k, v = build.tensors(seed, 4, 2, rows, rows, 8)
+    wanted = loop(q, k, v, reads)
+    for storey in ("reference", "auto"):
+        found = Kernels(torch.device("cpu"), torch.float32, storey).planned(q, k, v, plan, build.SCALE, 0, rows)
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(0, 999), heads, places, st.integers(0, 70))
+def test_heads_of_different_kinds_read_what_their_mask_says(data, seed, heads, place, more):
+    rows, start = place
+    plan = data.draw(build.mixtures(heads[0] * heads[1], rows + start))
+    q, k, v = build.tensors(seed, heads[0] * heads[1], heads[0], rows, start + rows, 16)
+    wanted, mask = build.expected(q, k, v, plan, start, start + rows + more)
+    k, v = build.poisoned(k, v, mask)
+    kernels = Kernels(torch.device("cpu"), torch.float32)
+    out = kernels.planned(q, k, v, plan, build.SCALE, start, start + rows + more)
+    torch.testing.assert_close(out, wanted, atol=1e-5, rtol=1e-5)
+    assert kernels.used == {"sparse_prefill"}
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data(), st.integers(0, 999), st.sampled_from([16, 64]), st.sampled_from([1, 40, 999]))
 def test_small_chunks_of_rows_change_nothing(data, seed, chunk, long):
@@ -57,7 +118,8 @@ def test_small_chunks_of_rows_change_nothing(data, seed, chunk, long):
 def test_a_prompt_in_chunks_equals_the_whole():
     q, k, v = build.tensors(0, 2, 1, 500, 500, 16)
     columns, offsets = torch.tensor([[3, 77, 300], [-1, 5, 499]]), torch.tensor([[0, 100, 101], [-1, 64, 420]])
-    for plan in (Band(4, 60, 20), VerticalSlash(columns, offsets)):
+    blocks = torch.tensor([[[-1, 0, q]] * 8 for q in (3, 5)])
+    for plan in (Band(4, 60, 20), VerticalSlash(columns, offsets), BlockSparse(blocks)):
         whole = sparse_prefill.attend(q, k, v, plan, 0.3, 0, 500)
         parts = [
             sparse_prefill.attend(q[:, a:b], k[:, :b], v[:, :b], plan, 0.3, a, 500)
@@ -92,11 +154,12 @@ def test_views_of_a_larger_buffer_are_read_where_they_lie():
 def test_density_counts_the_mask(data, place, more):
     rows, start = place
     total = rows + start + more
-    plan = data.draw(st.one_of(build.bands(), build.slashes(2, rows + start)))
+    kinds = (build.bands(), *(kind(2, rows + start) for kind in (build.slashes, build.blocks, build.mixtures)))
+    plan = data.draw(st.one_of(*kinds))
     mask = plan.mask(start, start + rows, total, torch.device("cpu"))
     causal = mask.shape[0] * sum(range(start + 1, start + rows + 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse_prefill, "ENTRIES", 10)
+        patch.setattr(slash_prefill, "ENTRIES", 10)
         assert sparse_prefill.density(plan, start, start + rows, total) == pytest.approx(int(mask.sum()) / causal)
 
 
@@ -105,9 +168,11 @@ def long_plans(tokens):
     columns = torch.stack([torch.randperm(tokens, generator=generator)[:100].sort().values for _ in range(2)])
     offsets = torch.stack([torch.randperm(tokens, generator=generator)[:6].sort().values for _ in range(2)])
     near = torch.arange(128).repeat(2, 1)
+    score = torch.rand(2, tokens // 64, tokens // 64, generator=generator).tril()
     return {
         "band": Band(64, 256),
         "slash": VerticalSlash(columns, torch.cat([near, offsets], 1).sort().values),
+        "blocks": BlockSparse(score.argsort(-1, descending=True)[..., :9]),
     }
 
 
@@ -127,7 +192,7 @@ class Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("name", ["band", "slash"])
+@pytest.mark.parametrize("name", ["band", "slash", "blocks"])
 def test_memory_never_grows_to_rows_times_keys(monkeypatch, name, plain):
     tokens = 4096
     q, k, v = build.tensors(0, 2, 1, tokens, tokens, 16)
@@ -140,7 +205,7 @@ def test_memory_never_grows_to_rows_times_keys(monkeypatch, name, plain):
     assert largest.storage < tokens * tokens / 6
 
 
-@pytest.mark.parametrize(("name", "most"), [("band", 1.25), ("slash", 1.35)])
+@pytest.mark.parametrize(("name", "most"), [("band", 1.25), ("slash", 1.35), ("blocks", 1.35)])
 def test_hardly_more_is_computed_than_the_plan_says(monkeypatch, name, most):
     """The work given to the operator, in entries, is what makes the plan worth having."""
     tokens, work = 8192, []

@@ -40,6 +40,14 @@ def attend(q_HTD: Tensor, k_GLD: Tensor, v_GLD: Tensor, plan: Band, scale: float
     return out_HTD
 
 
+def entries(plan: Band, start: int, stop: int, total: int) -> float:
+    """How many keys rows [start, stop) read, together."""
+    row_T = torch.arange(start, stop)
+    near_T = (row_T + 1).clamp(max=plan.window)
+    far_T = (row_T + 1 - plan.window).clamp(min=0, max=plan.sinks)
+    return float(torch.where(row_T >= total - plan.last, row_T + 1, near_T + far_T).sum())
+
+
 def _dense(q_HTD: Tensor, k_GLD: Tensor, v_GLD: Tensor, scale: float) -> Tensor:
     """The last T rows of L tokens over everything before them."""
     before = k_GLD.shape[1] - q_HTD.shape[1]

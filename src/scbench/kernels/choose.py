@@ -11,10 +11,20 @@ import torch
 from torch import Tensor
 
 from scbench.errors import ScbenchError
-from scbench.kernels import blockwise, paged, quantised, reference, sparse_prefill, torch_cpu, torch_cuda, triton
+from scbench.kernels import (
+    blockwise,
+    by_head,
+    paged,
+    quantised,
+    reference,
+    sparse_prefill,
+    torch_cpu,
+    torch_cuda,
+    triton,
+)
 from scbench.kernels.cpp import dequant_decode
 from scbench.kernels.packing import PackedKeys, PackedValues, unpack_keys, unpack_values
-from scbench.kernels.plans import Band, Plan
+from scbench.kernels.plans import ByHead, Plan, Simple, VerticalSlash
 from scbench.kernels.spec import Partial
 from scbench.kernels.storeys import AUTO, FLEX, REFERENCE, STOREYS, TRITON
 
@@ -125,10 +135,16 @@ class Kernels:
         self, q_HTD: Tensor, k_GLD: Tensor, v_GLD: Tensor, plan: Plan, scale: float, start: int, total: int
     ) -> Tensor:
         """Rows [start, start + T) of a prompt of `total` tokens read what the plan says: `out_HTD`."""
+        if self._kind.storey == REFERENCE:
+            self.used.add(reference.NAME)
+            return reference.planned(q_HTD, k_GLD, v_GLD, plan, scale, start, total)
+        if isinstance(plan, ByHead):
+            return by_head.attend(
+                *(q_HTD, k_GLD, v_GLD, plan), lambda q, k, v, part: self.planned(q, k, v, part, scale, start, total)
+            )
         kernel = self._plan_kernel(plan)
         self.used.add(kernel.NAME)
-        execute = reference.planned if kernel is reference else kernel.attend
-        out_HTD: Tensor = execute(q_HTD, k_GLD, v_GLD, plan, scale, start, total)
+        out_HTD: Tensor = kernel.attend(q_HTD, k_GLD, v_GLD, plan, scale, start, total)
         return out_HTD
 
     def causal(self, q_HTD: Tensor, k_GTD: Tensor, v_GTD: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -144,18 +160,16 @@ class Kernels:
         out_GND, lse_GN = self._attend(q_GND, k_GTD, v_GTD, mask_TT.repeat(groups, 1).unsqueeze(0), scale)
         return out_GND.reshape(heads, tokens, dim), lse_GN.reshape(heads, tokens)
 
-    def _plan_kernel(self, plan: Plan) -> ModuleType:
-        """The module that executes a plan: Triton has columns and diagonals, flex gains for bands on a GPU."""
+    def _plan_kernel(self, plan: Simple) -> ModuleType:
+        """The module that executes a plan: Triton has columns and diagonals, flex gains for the others on a GPU."""
         kind = self._kind
-        if kind.storey == REFERENCE:
-            return reference
-        if self._triton and not isinstance(plan, Band):
+        if self._triton and isinstance(plan, VerticalSlash):
             from scbench.kernels.triton import vertical_slash
 
             if vertical_slash.eligible(plan):
                 return vertical_slash
         on_gpu = kind.device.type == "cuda" and kind.storey in (AUTO, TRITON)
-        if kind.storey == FLEX or (on_gpu and isinstance(plan, Band)):
+        if kind.storey == FLEX or (on_gpu and not isinstance(plan, VerticalSlash)):
             from scbench.kernels import flex
 
             if flex.eligible(kind.device, kind.dtype):

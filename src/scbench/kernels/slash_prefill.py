@@ -19,6 +19,7 @@ from scbench.kernels.batched import Blocks
 from scbench.kernels.plans import VerticalSlash
 
 CHUNK = 2048  # rows at a time: their partial results and copied keys stay in the cache
+ENTRIES = 1 << 22  # of the table of blocks and columns that is held while they are counted
 LONG = 256  # keys from which on a run of diagonals is read in place: joining one more part costs less than the copy
 
 
@@ -61,6 +62,32 @@ def attend(
             rows = slice(low - first, min(low + step, stop + behind) - first)
             _rows(q_HTD[number : number + 1, rows], head, scale, low, out_HTD[number : number + 1, rows])
     return out_HTD[:, start - first : stop - first]
+
+
+def entries(plan: VerticalSlash, start: int, stop: int, total: int) -> float:
+    """How many keys rows [start, stop) read, together; the mean over the heads."""
+    heads = plan.column_HV.shape[0]
+    return sum(_entries(plan, head, start, stop) for head in range(heads)) / heads
+
+
+def _entries(plan: VerticalSlash, head: int, start: int, stop: int) -> int:
+    """Keys on diagonals by prefix sums over distances; then, per block of rows, the columns off the diagonals."""
+    block = plan.block
+    covered = reach(plan, head, stop)
+    device = covered.device
+    below = F.pad(covered.cumsum(0), (1, 0))  # how many distances below each place are covered
+    row_T = torch.arange(start, stop, device=device)
+    first_T = row_T // block * block
+    found = int((below[first_T + block] - below[first_T - row_T + block - 1]).sum())
+    column_V = columns(plan, head, stop)
+    first_B = torch.arange(start // block * block, stop, block, device=device)
+    step = max(1, ENTRIES // max(1, len(column_V)))
+    for first_C in (first_B[at : at + step] for at in range(0, len(first_B), step)):
+        low_C1 = first_C.clamp(min=start)[:, None]
+        rows_CV = (first_C + block).clamp(max=stop)[:, None] - torch.maximum(low_C1, column_V)  # rows at or below
+        free_CV = ~covered[(first_C[:, None] - column_V + block - 1).clamp(min=0)]
+        found += int((rows_CV.clamp(min=0) * free_CV).sum())
+    return found
 
 
 def _head(k_1LD: Tensor, v_1LD: Tensor, pad: int, plan: VerticalSlash, head: int, stop: int) -> _Head:
