@@ -16,6 +16,7 @@ class Dense:
     rewrites: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
     weights: ClassVar[None] = None
+    files: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Streaming:
     rewrites: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
     weights: ClassVar[None] = None
+    files: ClassVar[tuple[str, ...]] = ()
 
     sinks: int = 4
     window: int = 64
@@ -47,6 +49,7 @@ class Sparse:
     rewrites: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
     weights: ClassVar[None] = None
+    files: ClassVar[tuple[str, ...]] = ()
 
     pattern: str = "a"
     layers: tuple[int, ...] = (0, 1)

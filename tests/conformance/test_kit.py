@@ -7,6 +7,7 @@ import broken
 import pytest
 
 from oracles import sample_methods
+from oracles.method_pairs import LOOKING, TABLE
 from scbench.cli import main
 from scbench.conformance.checks import Kit
 from scbench.methods.compression.kivi import Kivi
@@ -29,6 +30,7 @@ METHODS = [
     Quest(page=5, dense_layers=1, group="each"),
     AShape(),
     MInference(9, 7, 6, 2, 3, 4),
+    MInference(table=TABLE, **LOOKING),
     sample_methods.Pieces(),
     sample_methods.Blending(repaired=5),
     sample_methods.Surprising(),

@@ -386,3 +386,18 @@ def test_the_originals_prompts_make_each_mode_a_family() -> None:
     assert family_id(turns) != family_id(dataclasses.replace(turns, mode=REQUEST))
     assert family_id(CELL) == family_id(dataclasses.replace(CELL, mode=REQUEST))
     assert Cell.from_dict(turns.to_dict()) == turns
+
+
+def test_of_a_methods_file_only_the_content_counts(tmp_path: Path) -> None:
+    def name(file: Path, kind: str) -> str:
+        file.write_text(json.dumps({"patterns": [[kind, 4, 60]], "heads": [[0, 0]]}))
+        options = {"vertical": 512, "slash": 2048, "table": str(file)}
+        method = Choice("minference", "scbench.methods.generation.minference.MInference", options)
+        cell = dataclasses.replace(CELL, methods=(method,))
+        return fingerprint(cell, Hashes().of(cell))
+
+    one = name(tmp_path / "one.json", "stream_llm")
+    assert name(tmp_path / "other.json", "stream_llm") == one
+    assert name(tmp_path / "one.json", "vertical_and_slash") != one
+    plain = with_option(CELL, "method")
+    assert Hashes().of(plain)["contents"] == [{}]

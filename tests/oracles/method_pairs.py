@@ -1,8 +1,11 @@
 """Methods of the engine beside naive ones that should answer the same."""
 
+from pathlib import Path
+
 import torch
 
 from oracles import naive_methods, naive_retrieval
+from oracles.naive_minference_table import TableMInference
 from oracles.naive_turboquant import TurboQuant as NaiveTurboQuant
 from scbench.methods.bounds.oracle_topk import OracleTopK
 from scbench.methods.bounds.random_tokens import RandomTokens
@@ -18,6 +21,8 @@ from scbench.methods.loading.quest import Quest
 from scbench.methods.loading.retrieval_attention import RetrievalAttention
 
 PROTECTED = frozenset(range(4))
+TABLE = str(Path(__file__).parents[1] / "data" / "minference_table.json")
+LOOKING = {"last": 6, "first": 2, "near": 3, "block": 4}
 MINFERENCE = {"vertical": 9, "slash": 7, "last": 6, "first": 2, "near": 3, "block": 4}
 
 
@@ -62,4 +67,5 @@ METHODS = {
     "turboquant_prod": (TurboQuant(3, "prod", 5, 1), NaiveTurboQuant(3, "prod", 5, 1)),
     "retrieval_attention": (RetrievalAttention(11, 3, 6), naive_retrieval.Retrieval(11, 3, 6)),
     "retrieval_attention_mean": (RetrievalAttention(9, 4, 5, "mean"), naive_retrieval.Retrieval(9, 4, 5, "mean")),
+    "minference_table": (MInference(table=TABLE, **LOOKING), TableMInference(TABLE, **LOOKING)),
 }

@@ -104,7 +104,7 @@ def test_what_is_finished_is_not_computed_again_and_needs_no_model(sweep, monkey
     def no_model(*_):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("scbench.run.family.load", no_model)
+    monkeypatch.setattr("scbench.run.loading.load", no_model)
     (again,) = run(second).values()
     assert {counts["computed"] for counts in again.values()} == {0}
 
@@ -144,7 +144,7 @@ def test_a_question_beyond_the_window_is_refused_before_the_model_is_loaded(swee
     def no_model(*_):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("scbench.run.family.load", no_model)
+    monkeypatch.setattr("scbench.run.loading.load", no_model)
     (cells,) = run(sweep("method=dense", "model.window=40")).values()
     (cell,) = cells.values()
     assert "session s0-0000, turn 0: the question and its answer need" in cell["failed"]
@@ -279,3 +279,20 @@ def test_dense_again_is_a_cell_of_its_own_in_the_family_of_dense(sweep):
         assert one.output_ids == other.output_ids
         assert one.kv_bytes == other.kv_bytes
         assert one.fidelity.kl_to_dense == 0 <= other.fidelity.kl_to_dense < 1e-6
+
+
+def test_a_table_of_another_model_is_refused_before_the_model_is_loaded(sweep, tmp_path, monkeypatch):
+    def tabled(*rows):
+        file = tmp_path / f"{len(rows)}.json"
+        file.write_text(json.dumps({"patterns": [["block_sparse", 3], ["stream_llm", 4, 60]], "heads": rows}))
+        return sweep("method=minference", f"method.minference.table={file}", "task.limit=1")
+
+    manifest = tabled([0, 0, 1, 0], [1, 1, 0, 1], [1, 0, 1, 1])
+    (cells,) = run(manifest).values()
+    assert [counts["outcomes"] for counts in cells.values()] == [{"ok": 2}]
+    ((first, _),) = records(manifest).values()
+    assert 0 < max(first.density) < 0.5
+    monkeypatch.setattr("scbench.run.loading.load", None)
+    (cells,) = run(tabled([0, 0, 1, 0], [1, 1, 0, 1])).values()
+    (cell,) = cells.values()
+    assert "is for 2 layers of 4 query heads, the model has 3 of 4" in cell["failed"]

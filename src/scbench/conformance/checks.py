@@ -17,7 +17,9 @@ from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
 from scbench.engine.config import EngineConfig
 from scbench.engine.job import Job, Turn
+from scbench.engine.probe import attention_of
 from scbench.engine.session import run_session
+from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Visible
 from scbench.methods.base import Base, Cache, Layer, Method, Queries
@@ -182,10 +184,19 @@ class Kit:
     def _hybrid(self) -> str:
         if "retrieval" in self.tried.stages:  # what a state has taken in cannot be put together from pieces
             return ""
+        if self._refuses("hybrid"):  # it is made for models with as many layers as the others have
+            return ""
         talk = stage.dialogue(CONTEXTS[0])
         jobs = [_job(mode, mode, talk, compose([self.tried])) for mode in MODES]
         together = _run(_decoder("hybrid", 16), jobs, talk, "family")
         return _first(_compare(together[mode], self._answers("hybrid", mode), "in a family", mode) for mode in MODES)
+
+    def _refuses(self, name: str) -> bool:
+        try:
+            self.tried.check_model(*attention_of(stage.model(name).config))
+        except ScbenchError:
+            return True
+        return False
 
     def _composes(self) -> str:
         if {"generation", "retrieval"} & set(self.tried.stages):

@@ -76,6 +76,12 @@ class Shape:
         return 2 * self.kv_heads * self.head_dim * self.dtype.itemsize
 
 
+def attention_of(config: Any) -> tuple[int, int]:
+    """How many layers attend over keys by a model's configuration, and with how many query heads each."""
+    kinds, _ = get_layer_types_and_kwargs(config)
+    return sum(_KINDS.get(kind, _Kind()).attends for kind in kinds), getattr(config, "num_attention_heads", 0)
+
+
 @dataclass(frozen=True)
 class _Seen:
     window: int | None

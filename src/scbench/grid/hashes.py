@@ -31,6 +31,7 @@ class Hashes:
         return {
             "engine": ENGINE_REVISION,
             "methods": [self._method(method) for method in cell.methods],
+            "contents": [self._contents(method) for method in cell.methods],
             "prompts": self._once("prompts", _prompts),
             **self.of_sessions(cell),
         }
@@ -60,6 +61,12 @@ class Hashes:
         if weights is None:
             return source
         return {"source": source, "weights": self._once(f"weights {weights}", lambda: model_identity(weights))}
+
+    def _contents(self, method: Choice) -> Any:
+        """What names the files of a method, where it has any."""
+        if not method.type.files:
+            return {}
+        return self._once(f"contents {json.dumps(method.to_dict())}", lambda: dict(method.build().contents()))
 
     def _source(self, target: str) -> str:
         module = target.rpartition(".")[0]

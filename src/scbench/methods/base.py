@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 
@@ -134,7 +134,8 @@ class Method:
     `rewrites` whether it changes the context's text;
     `compares` the layer at which a retrieval method wants to know how far reused KV is from what it should be;
     `needs_dense` whether it can act on a dense cache only, not on what a compression has left;
-    `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`).
+    `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`);
+    `files` which options name a file: of these `contents` counts, not the name.
     """
 
     uses_budget: ClassVar[bool] = False
@@ -147,6 +148,17 @@ class Method:
     repeats: ClassVar[bool] = False
     compares: ClassVar[int | None] = None
     needs_dense: ClassVar[bool] = False
+    files: ClassVar[tuple[str, ...]] = ()
+
+    def contents(self) -> Mapping[str, object]:
+        """What names the content of its files, as plain values: part of a cell's fingerprint."""
+        return {}
+
+    def check_model(self, layers: int, heads: int) -> None:
+        """Raise `ScbenchError` if it cannot act on a model of so many layers that attend, and query heads in each.
+
+        Asked of a method that changes the prefill, before weights are loaded.
+        """
 
     def with_tokens(self, tokens: int) -> Self:
         """The same method with its parameters set so that it keeps, or reads, at most `tokens` tokens per layer."""

@@ -9,23 +9,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from scbench.config.cell import Cell
-from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
 from scbench.engine.config import ATTENTION, EngineConfig
 from scbench.engine.diagnostics import STATES_REFUSED
-from scbench.engine.probe import Probe
+from scbench.engine.probe import Probe, attention_of
 from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
-from scbench.kernels.choose import Kernels
-from scbench.models.embedded import cache_folder
-from scbench.models.model import LoadedModel, load, load_tokenizer, settings, window
+from scbench.models.model import LoadedModel, load_tokenizer, settings, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.store import CellStore, SessionWriter
+from scbench.run.loading import load_decoder
 from scbench.run.progress import Progress
 from scbench.run.recording import Recorder, provenance
 from scbench.run.work import Work, check_session, prepare
@@ -103,7 +99,7 @@ def _compute(
     path = manifest.sessions(family.source)
     engine: EngineConfig = some.engine.build()
     _check(some, engine, (session for session in read_sessions(path) if session.id in lacking))
-    loaded, decoder = _loaded(some, engine)
+    loaded, decoder = _loaded(some)
     recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
     pending = (session for session in read_sessions(path) if session.id in lacking)
     for number, session in enumerate(pending):
@@ -124,13 +120,19 @@ def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
 
 
 def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> None:
-    """Refuse what cannot be asked, or not be rewritten, before weights are loaded."""
+    """Refuse what cannot be asked, or not be rewritten, before weights are loaded.
+
+    What changes the prefill is the same in all cells of a family.
+    """
     try:
         for choice in cell.methods:
             choice.build().ready()
         model = cell.model.build()
-        if engine.diagnostics == ATTENTION and Probe(settings(model).get_text_config()).remembers:
+        text = settings(model).get_text_config()
+        if engine.diagnostics == ATTENTION and Probe(text).remembers:
             raise ScbenchError(f"model.path={model.path}: {STATES_REFUSED}")
+        for method in (choice.build() for choice in cell.methods if choice.type.family_key != "dense"):
+            method.check_model(*attention_of(text))
         tokenizer, tokens = load_tokenizer(model), window(model)
         for session in sessions:
             check_session(session, cell, tokenizer, tokens)
@@ -138,14 +140,11 @@ def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> Non
         raise _CannotRun(str(error)) from error
 
 
-def _loaded(cell: Cell, engine: EngineConfig) -> tuple[LoadedModel, Decoder]:
+def _loaded(cell: Cell) -> tuple[LoadedModel, Decoder]:
     try:
-        loaded = load(cell.model.build(), _device(engine.device))
-        adapter = Adapter(loaded.model)
+        return load_decoder(cell)
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
-    kernels = Kernels(loaded.model.device, loaded.model.dtype, engine.kernels, cache_folder() / "kernels")
-    return loaded, Decoder(adapter, kernels, engine.chunk)
 
 
 def _answered(
@@ -165,12 +164,6 @@ def _answered(
             _log.warning("session %s, cell %s: %s", work.session.id, done.job.cell, done.failure.detail)
             _log.debug("%s", done.failure.trace)
         yield done.job.cell, recorder.answered(work, done)
-
-
-def _device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ScbenchError("engine.device=cuda: torch sees no CUDA device here; `scbench doctor` says what it sees")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
 
 
 def _counts(manifest: Manifest, name: str, sessions: Sequence[str], computed: int) -> dict[str, object]:
