@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -87,6 +87,27 @@ COMMANDS = {
             "scbench check-method snapkv",
             "scbench check-method kivi method.group=8 method.residual=8",
             "scbench check-method my_method.py method.step=3",
+        ),
+    ),
+    "search-minference": Command(
+        "find MInference's pattern for each head of a model, and write them as a table",
+        searching.run,
+        {
+            "overrides": {"nargs": "*", "metavar": "OVERRIDE", "help": "the model and the sample prompt, as below"},
+            "--output": {"type": Path, "required": True, "metavar": "FILE", "help": "where the table goes (JSON)"},
+            "--budget": {
+                "type": float,
+                "default": 0.1,
+                "metavar": "SHARE",
+                "help": "of the causal entries that every candidate may read (0.1)",
+            },
+        },
+        "the prompt is that of the first session of the task (its context, in multi_turn with the first question);\n"
+        "of candidates that read as much, each head gets the one that captures most of its attention "
+        "(docs/minference.md)",
+        (
+            "scbench search-minference model=smollm2_135m task=retr_kv task.length=4096 --output table.json",
+            "scbench search-minference model.path=./mymodel task=en_qa task.seed=1 --budget 0.2 --output table.json",
         ),
     ),
     "doctor": Command(
