@@ -110,6 +110,13 @@ def test_a_further_sweep_goes_where_the_command_line_sets_what_it_changes(conf: 
     assert len(compose(["experiment=more", "method.streaming.sinks=5"], conf).cells) == 4
 
 
+def test_an_option_may_be_given_to_a_choice_of_any_sweep(conf: Path) -> None:
+    cells = compose(["experiment=more", "method.sparse.pattern=b"], with_more(conf)).cells
+    assert [cell.methods[0].options.get("pattern") for cell in cells] == [None, None, None, "b"]
+    with pytest.raises(ScbenchError, match=r"model 'tiny' is not selected; model=tiny2"):
+        compose(["experiment=more", "model=tiny2", "model.tiny.window=9"], conf)
+
+
 @pytest.mark.parametrize("text", ["also: 3", "also: [3]", "sweeps: {}"])
 def test_further_sweeps_that_are_none_are_refused(conf: Path, text: str) -> None:
     (conf / "experiment" / "bad.yaml").write_text(f"# @package _global_\nsweep: {{}}\n{text}\n")
@@ -325,6 +332,22 @@ def test_the_demo_has_the_twelve_tasks_of_scbench() -> None:
     known = {cell.task.name: cell.task.type for cell in compose(["task=glob(*)"], CONF).cells}
     assert tasks == {name for name, task in known.items() if task.part_of_scbench}
     assert len(tasks) == 12
+
+
+def test_the_paper_is_eight_models_twelve_tasks_and_two_modes() -> None:
+    cells = compose(["experiment=paper"], CONF).cells
+    by_model = {cell.model.name: {other.method_name for other in cells if other.model == cell.model} for cell in cells}
+    assert len(by_model) == 8
+    assert {name for name, methods in by_model.items() if methods == {"dense"}} == {
+        "codestral_mamba_7b",
+        "jamba_1_5_mini",
+    }
+    assert len(cells) == sum(map(len, by_model.values())) * 12 * 2
+    settings = {(c.prompt_style, c.fit, c.history, c.compress, c.max_turns, c.budget) for c in cells}
+    assert settings == {("ref", "middle", "gold", "once", 5, None)}
+    assert {c.model.options["window"] for c in cells} == {131_072}
+    assert {c.model.options["rope"] for c in cells} == {None}
+    assert {c.task.options["data"].partition("@")[0] for c in cells} == {"hub"}
 
 
 def test_the_root_file_lists_exactly_the_shared_settings() -> None:

@@ -226,6 +226,8 @@ def test_each_part_of_a_mix_has_its_limit_under_the_one_for_all(task: Task, own:
     assert task.answer_limits(session) == tuple(own[turn.subtask or ""] for turn in session.turns)
     capped = replace(task, max_new_tokens=32).answer_limits(session)
     assert capped == tuple(min(32, own[turn.subtask or ""]) for turn in session.turns)
+    long = replace(task, max_new_tokens=4096).answer_limits(session)
+    assert sorted(set(long)) == [min(own.values()), 4096]  # only the long answers may get longer
 
 
 def test_five_pass_keys_are_hidden_and_more_where_more_are_asked_for() -> None:

@@ -7,7 +7,7 @@ a method file's values by those under its `presets:`; overrides win over it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -51,16 +51,21 @@ def compose(overrides: Sequence[str], conf: Path) -> Composition:
         found = sweeps(tree, line.experiment, line.assignments)
         for assignment in (item for layer in (*found, line.assignments) for item in layer.values()):
             _check_key(assignment)
-        cells = [cell for number, sweep in enumerate(found) for cell in _swept(tree, sweep, line, strict=not number)]
+        selected = {
+            axis: {n for sweep in found for n in _selected(tree, axis, (sweep, line.assignments))} for axis in AXES
+        }
+        cells = [cell for sweep in found for cell in _swept(tree, sweep, line, selected)]
         _, run = _settings(tree, {**found[0], **line.assignments})
         return Composition(tuple(cells), run, tree.composes)
 
 
-def _swept(tree: ConfTree, sweep: Mapping[str, Assignment], line: CommandLine, strict: bool) -> Iterator[Cell]:
-    """The cells of one sweep of an experiment, under the command line's overrides."""
+def _swept(
+    tree: ConfTree, sweep: Mapping[str, Assignment], line: CommandLine, selected: Mapping[str, Collection[str]]
+) -> Iterator[Cell]:
+    """The cells of one sweep of an experiment, under the command line's overrides; `selected` in any of its sweeps."""
     layers = (sweep, line.assignments)
     presets = _presets(tree, layers)
-    axes = [_axis(tree, axis, layers, presets if axis == "method" else (OWN,), strict) for axis in AXES]
+    axes = [_axis(tree, axis, layers, presets if axis == "method" else (OWN,), selected[axis]) for axis in AXES]
     shared, _ = _settings(tree, {**sweep, **line.assignments})
     return _cells(axes, shared)
 
@@ -112,8 +117,19 @@ def _presets(tree: ConfTree, layers: Sequence[Mapping[str, Assignment]]) -> tupl
     return tuple(checked(str(value), given.origin if given else "conf/config.yaml") for value in values)
 
 
+def _selected(tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]]) -> set[str]:
+    """The names of an axis, methods that are composed one by one."""
+    chosen = next((layer[axis] for layer in reversed(layers) if axis in layer), None)
+    names = map(str, chosen.values if chosen else (tree.root[0][axis],))
+    return {part for name in names for part in (name.split("+") if axis == "method" else (name,))}
+
+
 def _axis(
-    tree: ConfTree, axis: str, layers: Sequence[Mapping[str, Assignment]], presets: Sequence[str], strict: bool
+    tree: ConfTree,
+    axis: str,
+    layers: Sequence[Mapping[str, Assignment]],
+    presets: Sequence[str],
+    selected: Collection[str],
 ) -> tuple[tuple[Choice, ...], ...]:
     """Every configured choice of an axis: its names, times the presets, times the values of its swept options.
 
@@ -127,7 +143,8 @@ def _axis(
     found: dict[str, tuple[Choice, ...]] = {}  # presets may agree
     for preset in presets:
         nodes = {name: with_preset(f"conf/{axis}/{name}.yaml", node, preset) for name, node in raw.items()}
-        options = [_options(tree, axis, nodes, layer, strict=strict and layer is layers[-1]) for layer in layers]
+        passed = (tree.choices(axis), selected)  # the command line may have replaced an experiment's choices
+        options = [_options(tree, axis, nodes, layer, over) for layer, over in zip(layers, passed, strict=True)]
         variants = {
             name: tuple(_variants(axis, name, node, [item for layer in options for item in layer[name]]))
             for name, node in nodes.items()
@@ -138,12 +155,15 @@ def _axis(
 
 
 def _options(
-    tree: ConfTree, axis: str, nodes: Mapping[str, Mapping[str, Any]], layer: Mapping[str, Assignment], strict: bool
+    tree: ConfTree,
+    axis: str,
+    nodes: Mapping[str, Mapping[str, Any]],
+    layer: Mapping[str, Assignment],
+    passed: Collection[str],
 ) -> dict[str, list[Assignment]]:
     """Per choice, the assignments to its options, the more specific ones last.
 
-    `strict` refuses an option of a choice that is not selected; an experiment's are passed over, since the
-    command line may have replaced its choices.
+    Options of other choices are `passed` over, or refused.
     """
     general: list[Assignment] = []
     special: dict[str, list[Assignment]] = {name: [] for name in nodes}
@@ -155,7 +175,7 @@ def _options(
         if option and name in nodes:
             special[name].append(replace(assignment, key=option))
         elif option and name in tree.choices(axis):
-            if strict:
+            if name not in passed:
                 raise ScbenchError(f"{assignment.origin}: {axis} '{name}' is not selected; {axis}={','.join(nodes)}")
         elif option:
             known = {*tree.choices(axis), *(key for node in nodes.values() for key in node)}

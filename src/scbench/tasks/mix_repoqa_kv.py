@@ -75,7 +75,7 @@ class MixRepoQAKV(Task):
         return replace(turn, subtask=part, function=function)
 
     def answer_limits(self, session: Session) -> tuple[int, ...]:
-        """1024 tokens for a function, 80 for a value, `max_new_tokens` at most."""
+        """`max_new_tokens` (by default the original's 1024) for a function, at most 80 for a value."""
         return limits(session, LIMITS, self.max_new_tokens)
 
     def droppable(self, session: Session) -> Sequence[Group]:

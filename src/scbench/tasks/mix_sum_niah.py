@@ -75,7 +75,7 @@ class MixSumNIAH(Task):
         return replace(super().parse_turn(raw), subtask=subtask(raw, tuple(LIMITS)))
 
     def answer_limits(self, session: Session) -> tuple[int, ...]:
-        """800 tokens for a summary, 15 for a pass key, `max_new_tokens` at most."""
+        """`max_new_tokens` (by default the original's 800) for a summary, at most 15 for a pass key."""
         return limits(session, LIMITS, self.max_new_tokens)
 
     def droppable(self, session: Session) -> Sequence[Group]:

@@ -40,5 +40,6 @@ def alternate(asked: Mapping[str, Sequence[Turn]], index: int, turns: int) -> It
 
 
 def limits(session: Session, caps: Mapping[str, int], most: int) -> tuple[int, ...]:
-    """The longest answer of each turn, by its part, and `most` at most."""
-    return tuple(min(most, caps[turn.subtask or ""]) for turn in session.turns)
+    """The longest answer of each turn: `most` in the part with the longest answers, elsewhere its cap or less."""
+    long = max(caps, key=lambda part: caps[part])
+    return tuple(most if turn.subtask == long else min(most, caps[turn.subtask or ""]) for turn in session.turns)
