@@ -92,7 +92,7 @@ def test_the_most_surprising_words_stay(text, width, rate, drop):
 @given(TEXTS, st.integers(1, 40), st.integers(0, 3))
 @settings(max_examples=25, deadline=None)
 def test_a_budget_is_kept(folder, text, tokens, extra):
-    reader = Bytes(extra=extra)
+    reader = Bytes(1, extra)
     for scorer in ("classifier", "self_information"):
         method = LLMLingua2(scorer, path=folder).with_tokens(tokens)
         left = method.rewrite(text, reader)

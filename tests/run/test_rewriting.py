@@ -70,13 +70,17 @@ def records(manifest):
 
 
 def test_what_has_nothing_to_do_is_a_noop_and_dense(planned):
-    manifest = planned("method=dense,llmlingua2", "method.llmlingua2.scorer=self_information", "budget=1.0")
-    for family in manifest.families:
-        run_family(manifest.path, family.id, NullProgress())
-    found = records(manifest)
-    assert {record.outcome.value for record in found["llmlingua2"]} == {"noop"}
-    assert [r.output_ids for r in found["llmlingua2"]] == [r.output_ids for r in found["dense"]]
-    assert all(record.context_kept is None and "rewrite" not in record.times for record in found["llmlingua2"])
+    dense = planned("method=dense", "mode=multi_turn")
+    run_family(dense.path, dense.families[0].id, NullProgress())
+    found = records(dense)["dense"]
+    prompts = [record.prompt_tokens for record in found if record.turn == 0]
+    for budget in ("1.0", min(prompts) - 1):  # all of the context's tokens, though not all of the base's
+        manifest = planned("method=llmlingua2", "method.scorer=self_information", f"budget={budget}")
+        run_family(manifest.path, manifest.families[0].id, NullProgress())
+        idle = records(manifest)["llmlingua2"]
+        assert {record.outcome.value for record in idle} == {"noop"}
+        assert [record.output_ids for record in idle] == [record.output_ids for record in found]
+        assert all(record.context_kept is None and "rewrite" not in record.times for record in idle)
 
 
 def test_llmlingua2_alone_and_before_a_compression(planned):
