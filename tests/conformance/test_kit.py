@@ -62,6 +62,21 @@ def test_a_broken_rule_is_caught(method, check):
     assert any(check in result.name for result in Kit(method).run() if result.failure)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "checks"),
+    [
+        (broken.CountsItsRepeats(), {"compress=each", "compress=isolated"}),
+        (broken.CountsQuestions(), {"query=aware"}),
+    ],
+)
+def test_what_goes_wrong_only_when_it_acts_in_another_way_is_caught_there(method, checks):
+    failed = {
+        result.name.removeprefix("equals the sequential loop: ") for result in Kit(method).run() if result.failure
+    }
+    assert failed == checks
+
+
 def test_the_example_of_the_docs_is_certified(tmp_path, capsys):
     text = (Path(__file__).parents[2] / "docs/add-a-method.md").read_text()
     file = tmp_path / "every_other.py"

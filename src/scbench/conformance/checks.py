@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from scbench.conformance import sequential, stage
+from scbench.conformance.poisoning import Poisoning
 from scbench.conformance.result import Check, Result, tried
 from scbench.conformance.rewriting import check_rewriting
+from scbench.engine.acting import EACH, ISOLATED, ONCE
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
 from scbench.engine.config import EngineConfig
@@ -22,11 +23,11 @@ from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Visible
-from scbench.methods.base import Base, Cache, Layer, Method, Queries
+from scbench.methods.base import Base, Layer, Method, Queries
 from scbench.methods.compose import Composition, compose
 from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.dense import Dense
-from scbench.modes import MULTI_REQUEST, MULTI_TURN, Mode, build_layout
+from scbench.modes import MULTI_REQUEST, MULTI_TURN, Mode, build_layout, with_query
 from scbench.prompts.dialogue import Dialogue
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
@@ -36,8 +37,21 @@ TEMPLATE = 4  # tokens
 LAYERS = 3
 MODES = (MULTI_TURN, MULTI_REQUEST)
 BUDGET = 24  # tokens, for methods that take a budget
+STRETCH = 5  # of a dialogue whose later prompts are longer than the budget, so that they are compressed too
 CONTEXTS = (61, 64, 97)  # one cuts pages, groups and chunks, one fills them, one has several
 Answers = list[tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a dialogue is asked; without a `query`, as the mode has it."""
+
+    mode: str
+    context: int = CONTEXTS[0]
+    history: str = "gold"
+    query: str = ""
+    compress: str = ONCE
+    stretch: int = 1
 
 
 @dataclass(frozen=True)
@@ -75,12 +89,27 @@ class Kit:
             ("a batch equals its branches alone", self._single),
             ("chunk sizes", self._chunks),
             ("one batch for a family", self._family),
+            *self._protocols(),
             ("a hybrid model", self._hybrid),
             ("composes with a sparse prefill", self._composes),
             ("keeps what its budget says", self._memory),
             ("keeps the template's tokens", self._protected),
         ]
         yield from tried(checks)
+
+    def _protocols(self) -> Iterator[Check]:
+        """What else the cache may have seen when it was compressed, and compressing again, where that has an effect."""
+        if "compression" not in self.tried.stages:
+            return
+        name = "equals the sequential loop: query="
+        yield name + "free", lambda: self._difference(_Way(MULTI_TURN, query="free"))
+        if self.tried.observes:
+            yield name + "aware", lambda: self._difference(_Way(MULTI_REQUEST, query="aware"))
+        yield name + "each", lambda: _first(self._difference(_Way(mode, query="each")) for mode in MODES)
+        if self.tried.repeats and not self.tried.per_query_head:
+            for compress in (EACH, ISOLATED):
+                way = _Way(MULTI_TURN, compress=compress, stretch=STRETCH)
+                yield f"equals the sequential loop: compress={compress}", partial(self._difference, way)
 
     def _acts(self) -> str:
         base = Base(CONTEXTS[0])
@@ -90,19 +119,19 @@ class Kit:
         return "" if self._answers("grouped-query", MULTI_TURN) != dense else "its answers are those of the dense cache"
 
     def _equals(self, name: str) -> str:
-        return _first(self._difference(name, mode, CONTEXTS[0]) for mode in MODES)
+        return _first(self._difference(_Way(mode), name) for mode in MODES)
 
     def _cuts(self) -> str:
-        return _first(self._difference("grouped-query", mode, context) for mode in MODES for context in CONTEXTS[1:])
+        return _first(self._difference(_Way(mode, context)) for mode in MODES for context in CONTEXTS[1:])
 
     def _generated(self) -> str:
-        return self._difference("grouped-query", MULTI_TURN, CONTEXTS[0], "generated")
+        return self._difference(_Way(MULTI_TURN, history="generated"))
 
     def _short(self, context: int) -> str:
-        return _first(self._difference("grouped-query", mode, context) for mode in MODES)
+        return _first(self._difference(_Way(mode, context)) for mode in MODES)
 
     def _poison(self) -> str:
-        poisoned = compose([_Poisoning(self.tried)])
+        poisoned = compose([Poisoning(self.tried)])
         return _first(
             _compare(
                 self._answers("grouped-query", mode, poisoned), self._answers("grouped-query", mode), "poisoned", mode
@@ -202,7 +231,7 @@ class Kit:
         if {"generation", "retrieval"} & set(self.tried.stages):
             return ""
         both = compose([AShape(5, 17), self.tried])
-        return _first(self._difference("grouped-query", mode, CONTEXTS[0], method=both) for mode in MODES)
+        return _first(self._difference(_Way(mode), method=both) for mode in MODES)
 
     def _memory(self) -> str:
         """What is read of the base: by each query head no more than the budget, on average over the layers."""
@@ -239,17 +268,17 @@ class Kit:
             found.append(read_GNL)
         return found
 
-    def _difference(
-        self, name: str, mode: str, context: int, history: str = "gold", method: Composition | None = None
-    ) -> str:
+    def _difference(self, way: _Way, name: str = "grouped-query", method: Composition | None = None) -> str:
         method = method or compose([self.tried])
-        talk, plain = stage.dialogue(context), stage.model(name)
-        if mode == MULTI_TURN:
-            expected = sequential.multi_turn(plain, talk, method, LIMIT, history)
+        talk, plain = stage.dialogue(way.context, stretch=way.stretch), stage.model(name)
+        if way.mode == MULTI_TURN:
+            query = way.query or "aware"
+            expected = sequential.multi_turn(plain, talk, method, LIMIT, way.history, query, way.compress)
         else:
-            expected = sequential.multi_request(plain, talk, method, LIMIT)
-        answers = self._answers(name, mode, method, talk=talk, history=history)
-        return _compare(answers, expected, "engine", f"{mode}, context of {context}, {history} history")
+            expected = sequential.multi_request(plain, talk, method, LIMIT, way.query or "free")
+        jobs = [_job(way.mode, "one", talk, method, way.history, way.query, way.compress)]
+        answers = _run(_decoder(name, 16), jobs, talk, "method")["one"]
+        return _compare(answers, expected, "engine", f"{way.mode}, context of {way.context}, {way.history} history")
 
     def _answers(
         self,
@@ -257,12 +286,11 @@ class Kit:
         mode: str,
         method: Composition | None = None,
         talk: Dialogue | None = None,
-        history: str = "gold",
         chunk: int = 16,
         change: Callable[[Job], Job] = lambda job: job,
     ) -> Answers:
         talk = talk or stage.dialogue(CONTEXTS[0])
-        job = change(_job(mode, "one", talk, method or compose([self.tried]), history))
+        job = change(_job(mode, "one", talk, method or compose([self.tried])))
         return _run(_decoder(name, chunk), [job], talk, "method")["one"]
 
 
@@ -271,12 +299,21 @@ def _decoder(name: str, chunk: int) -> Decoder:
     return Decoder(Adapter(model), Kernels(model.device, model.dtype), chunk)
 
 
-def _job(mode: str, cell: str, talk: Dialogue, method: Composition, history: str = "gold") -> Job:
+def _job(
+    mode: str,
+    cell: str,
+    talk: Dialogue,
+    method: Composition,
+    history: str = "gold",
+    query: str = "",
+    compress: str = ONCE,
+) -> Job:
     limits = (LIMIT,) * len(talk.opening)
     layout = build_layout(Mode(mode), talk, limits, history)
+    layout = with_query(layout, query) if query else layout
     later = len(talk.opening) - len(layout.branches)
     feedback = tuple(zip(talk.followup, limits, strict=True))[-later:] if later else ()
-    return Job(cell, layout, method, None, feedback)
+    return Job(cell, layout, method, None, feedback, compress, query == "each")
 
 
 def _turns(decoder: Decoder, jobs: list[Job], talk: Dialogue, batch: str) -> dict[str, tuple[Turn, ...]]:
@@ -304,38 +341,3 @@ def _compare(seen: Answers, expected: Answers, what: str, where: str) -> str:
 def _first(failures: Iterator[str]) -> str:
     """The first failure, or nothing."""
     return next((failure for failure in failures if failure), "")
-
-
-class _Poisoning(Method):
-    """A method that overwrites the dense cache once it has acted; a loading method gets a copy of its own first."""
-
-    def __init__(self, method: Method) -> None:
-        object.__setattr__(self, "_method", method)
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("compress", "load", "_method", "__class__"):
-            return object.__getattribute__(self, name)
-        return getattr(object.__getattribute__(self, "_method"), name)
-
-    def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
-        made: Segment = self._method.compress(cache, queries, layer, base)
-        _overwrite(cache, made.stop)
-        return made
-
-    def load(self, cache: Cache, layer: Layer, base: Base) -> Segment:
-        made: Segment = self._method.load(_copy(cache), layer, base)
-        _overwrite(cache, made.stop)
-        return made
-
-
-def _copy(cache: Cache) -> Cache:
-    if isinstance(cache, DenseSegment):
-        return cache.since(cache.start)
-    return cache.select(torch.arange(cache.k_GLD.shape[1]).expand(cache.k_GLD.shape[0], -1))
-
-
-def _overwrite(cache: Cache, stop: int) -> None:
-    """What lies behind the made segment stays dense, and is the engine's to take."""
-    gone_GL1 = (cache.position_GL < stop).unsqueeze(-1)
-    cache.k_GLD.masked_fill_(gone_GL1, torch.nan)
-    cache.v_GLD.masked_fill_(gone_GL1, torch.nan)

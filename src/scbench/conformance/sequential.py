@@ -8,7 +8,7 @@ depends on how the engine calls it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,11 +19,12 @@ from transformers import AttentionInterface, PreTrainedModel
 from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge
 from scbench.kernels.spec import Spec, Visible
-from scbench.methods.base import Base, Deviation, Layer, Method, Prompt, Queries
+from scbench.methods.base import Base, Cache, Deviation, Layer, Method, Prompt, Queries
 from scbench.methods.compose import Composition
 from scbench.prompts.dialogue import Dialogue
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
+from scbench.segments.kept import KeptSegment
 
 _NAME = "scbench_sequential"
 
@@ -77,8 +78,17 @@ class Loop:
         self._planner = None
         return logits
 
-    def act(self) -> None:
-        """The method acts on what was read so far."""
+    def ahead(self, ids: Sequence[int]) -> Loop:
+        """A copy that has read on; this one stays where it is."""
+        copy = self._beside(self.tokens)
+        for number, layer in self._layers.items():
+            copy._layers[number] = replace(layer, fresh=[*layer.fresh], queries=[*layer.queries])
+        copy.read(ids)
+        return copy
+
+    def act(self, seen: Loop | None = None) -> None:
+        """The method acts on what was read so far; `seen` has read what it may look at, if that is more."""
+        seen = seen or self
         base = Base(self.tokens, self._protected)
         acting = self._method.acting(base)
         for number, (_, layer) in enumerate(sorted(self._layers.items())):
@@ -90,13 +100,43 @@ class Loop:
                 if part is None or not part.acts_on(where):
                     continue
                 cache: Any = layer.dense(self.tokens) if layer.fresh else layer.segments[0]
-                last = torch.cat(layer.queries[-part.queries :], dim=1) if part.queries else None
-                seen = None if last is None else Queries(last, self.tokens, layer.scale)
+                looked = seen._queries(number, part)
                 made = (
-                    part.compress(cache, seen, where, base) if stage == "compression" else part.load(cache, where, base)
+                    part.compress(cache, looked, where, base)
+                    if stage == "compression"
+                    else part.load(cache, where, base)
                 )
                 layer.segments = [made]
                 layer.fresh = layer.fresh[len(layer.fresh) - (self.tokens - made.stop) :]
+
+    def again(self, compress: str) -> None:
+        """At a later point: segments take over new tokens, and a compression that repeats does.
+
+        `each`: all that is still there; `isolated`: the tokens behind what was made before.
+        """
+        self.settle()
+        compressor = self._method.at("compression")
+        if compressor is None or not compressor.repeats or compress not in ("each", "isolated"):
+            return
+        base = Base(self.tokens, self._protected)
+        for number, (_, layer) in enumerate(sorted(self._layers.items())):
+            where = Layer(number, len(self._layers))
+            if layer.window is not None or not compressor.acts_on(where):
+                continue
+            if compressor.idle(Base(self.tokens if compress == "each" else len(layer.fresh))):
+                continue
+            latest = layer.dense(self.tokens)
+            cache = _joined([*layer.segments, latest]) if compress == "each" else latest
+            made = compressor.compress(cache, self._queries(number, compressor), where, base)
+            layer.segments = [made] if compress == "each" else [*layer.segments, made]
+            layer.fresh = []
+
+    def _queries(self, number: int, method: Method) -> Queries | None:
+        """The last queries of a layer, as many as the method wants to see."""
+        if not method.queries:
+            return None
+        layer = self._layers[sorted(self._layers)[number]]
+        return Queries(torch.cat(layer.queries[-method.queries :], dim=1), self.tokens, layer.scale)
 
     def settle(self) -> None:
         """At a later point: segments that take over new tokens do so."""
@@ -219,31 +259,58 @@ def _attention(
     return out_THD.unsqueeze(0), None
 
 
+def _joined(segments: Sequence[Segment]) -> Cache:
+    """Segments of plain keys and values as one, for a method that acts on all of them again."""
+    parts = [segment for segment in segments if isinstance(segment, DenseSegment | KeptSegment)]
+    if len(parts) < len(segments):
+        raise TypeError(f"{type(segments[0]).__name__} cannot be compressed again")
+    position_GL, k_GLD, v_GLD = (
+        torch.cat(tensors, dim=1)
+        for tensors in zip(*((part.position_GL, part.k_GLD, part.v_GLD) for part in parts), strict=True)
+    )
+    return KeptSegment(parts[0].start, parts[-1].stop, position_GL, k_GLD, v_GLD)
+
+
 def multi_turn(
-    model: PreTrainedModel, dialogue: Dialogue, method: Composition, limit: int, history: str
+    model: PreTrainedModel,
+    dialogue: Dialogue,
+    method: Composition,
+    limit: int,
+    history: str = "gold",
+    query: str = "aware",
+    compress: str = "once",
 ) -> list[tuple[int, ...]]:
     """Every turn's answer, each from the start."""
     answers: list[tuple[int, ...]] = []
     for turn in range(len(dialogue.opening)):
         said = dialogue.gold if history == "gold" else answers
+        spans = [dialogue.opening[0], *((*said[past], *dialogue.followup[past + 1]) for past in range(turn))]
+        inside = {"free": 0, "aware": 1, "each": len(spans)}[query]  # how many spans the base has behind the context
         loop = Loop(model, method, dialogue.protected)
-        logits = loop.read_base([*dialogue.context, *dialogue.opening[0]], len(dialogue.context))
+        base = [*dialogue.context, *(token for span in spans[:inside] for token in span)]
+        logits = loop.read_base(base, len(dialogue.context))
         loop.act()
-        for past in range(turn):
-            logits = loop.read([*said[past], *dialogue.followup[past + 1]])
-            loop.settle()
+        for span in spans[inside:]:
+            logits = loop.read(span)
+            loop.again(compress)
         answers.append(loop.answer(logits, limit, dialogue.stop))
     return answers
 
 
-def multi_request(model: PreTrainedModel, dialogue: Dialogue, method: Composition, limit: int) -> list[tuple[int, ...]]:
+def multi_request(
+    model: PreTrainedModel, dialogue: Dialogue, method: Composition, limit: int, query: str = "free"
+) -> list[tuple[int, ...]]:
     """Every question's answer, each from the start."""
     answers = []
     for question in dialogue.opening:
         loop = Loop(model, method, dialogue.protected)
-        loop.read_base(dialogue.context, len(dialogue.context))
-        loop.act()
-        logits = loop.read(question)
-        loop.settle()
+        if query == "each":
+            logits = loop.read_base([*dialogue.context, *question], len(dialogue.context))
+            loop.act()
+        else:
+            loop.read_base(dialogue.context, len(dialogue.context))
+            loop.act(loop.ahead(dialogue.opening[0]) if query == "aware" else None)
+            logits = loop.read(question)
+            loop.settle()
         answers.append(loop.answer(logits, limit, dialogue.stop))
     return answers

@@ -54,8 +54,11 @@ def model(name: str, attention: str = "eager") -> PreTrainedModel:
     return built
 
 
-def dialogue(context: int, turns: int = 3, seed: int = 0) -> Dialogue:
-    """Random tokens; questions and gold answers have different lengths, and the first four tokens are a template's."""
+def dialogue(context: int, turns: int = 3, seed: int = 0, stretch: int = 1) -> Dialogue:
+    """Random tokens; questions and gold answers have different lengths, and the first four tokens are a template's.
+
+    `stretch` multiplies the lengths of questions and gold answers.
+    """
     source = random.Random(f"{context}/{seed}")
 
     def some(low: int, high: int) -> tuple[int, ...]:
@@ -63,9 +66,9 @@ def dialogue(context: int, turns: int = 3, seed: int = 0) -> Dialogue:
 
     return Dialogue(
         context=some(context, context),
-        opening=tuple(some(3, 9) for _ in range(turns)),
-        followup=tuple(some(3, 9) for _ in range(turns)),
-        gold=tuple(some(1, 6) for _ in range(turns)),
+        opening=tuple(some(3 * stretch, 9 * stretch) for _ in range(turns)),
+        followup=tuple(some(3 * stretch, 9 * stretch) for _ in range(turns)),
+        gold=tuple(some(stretch, 6 * stretch) for _ in range(turns)),
         stop=frozenset({2}),
         protected=((0, min(4, context)),),
     )
