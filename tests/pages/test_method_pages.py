@@ -12,7 +12,7 @@ WITH_PRESETS = """\
 # A method of the tests
 _target_: scbench.methods.compression.snapkv.SnapKV
 tokens: 100
-window: 8 # its last queries
+window: 8 # its last | queries
 presets:
   paper:
     tokens: 4096
@@ -80,5 +80,6 @@ def test_presets_and_comments_are_shown(tmp_path):
     assert "| Option | Default | `paper` | `code` |" in text
     assert row(text, "`tokens`") == "| `tokens` | `100` | `4096` | `1024` |"
     assert row(text, "`group`") == "| `group` | `mean` | – | `each` |"
-    assert row(text, "`method.mine.window`") == "| `method.mine.window` | int | `8` | its last queries |"
+    assert row(text, "`method.mine.window`") == r"| `method.mine.window` | int | `8` | its last \| queries |"
+    assert "Source" not in page(the("dense"), METHODS)
     assert "## Presets" not in page(the("snapkv"), METHODS) or the("snapkv").presets

@@ -26,6 +26,7 @@ COUNTED = {  # what the budget counts, by the stage where it is spent
     "retrieval": "tokens computed again",
     "loading": "tokens read per new token and layer",
 }
+BAR = r"\|"  # in a cell of a table
 MADE = "Made by `python -m scbench.pages methods` from the method's docstrings and its file in `conf/method`."
 
 
@@ -78,10 +79,10 @@ class Documented:
 
     @property
     def source(self) -> str:
-        """The paper that its docstring names first, and where in it."""
+        """The paper that its docstring names first, and where in it; empty without one."""
         found = re.search(r"arXiv (\d{4}\.\d{4,5})(?:, ([^)]*))?", self.text)
         if found is None:
-            return "–"
+            return ""
         place = f", {' '.join(found[2].split())}" if found[2] else ""
         return f"[arXiv {found[1]}](https://arxiv.org/abs/{found[1]}){place}"
 
@@ -118,7 +119,9 @@ def documented(conf: Path) -> list[Documented]:
 def index(methods: list[Documented]) -> str:
     """The table of all methods."""
     rows = (
-        f"| {one.stages} | [`{one.name}`]({one.name}.md) | {one.title}: {one.summary} | {one.source} | {one.counted} |"
+        _row(
+            one.stages, f"[`{one.name}`]({one.name}.md)", f"{one.title}: {one.summary}", one.source or "–", one.counted
+        )
         for one in methods
     )
     return "\n".join(
@@ -141,11 +144,12 @@ def index(methods: list[Documented]) -> str:
 
 def page(one: Documented, methods: list[Documented]) -> str:
     """A method's page; `methods` are those that have one too."""
+    source = f" Source: {one.source}." if one.source else ""
     return "\n".join(
         (
             f"# {one.title}",
             "",
-            f"`method={one.name}`: {one.summary}. Stage: {one.stages}. Source: {one.source}.",
+            f"`method={one.name}`: {one.summary}. Stage: {one.stages}.{source}",
             "",
             "```",
             *_commands(one),
@@ -160,7 +164,7 @@ def page(one: Documented, methods: list[Documented]) -> str:
             "",
             "| What | Here |",
             "|---|---|",
-            *(f"| {what} | {here} |" for what, here in _facts(one)),
+            *(_row(what, here) for what, here in _facts(one)),
             "",
             MADE,
             "",
@@ -192,8 +196,8 @@ def _option_table(one: Documented) -> Iterator[str]:
     yield "| Option | Type | Default | Note |"
     yield "|---|---|---|---|"
     for field in fields(one.method):
-        cells = (f"`method.{one.name}.{field.name}`", str(field.type), _value(one.options[field.name]))
-        yield f"| {' | '.join(cells)} | {one.notes.get(field.name, '–')} |"
+        value, note = _value(one.options[field.name]), one.notes.get(field.name, "–")
+        yield _row(f"`method.{one.name}.{field.name}`", str(field.type), value, note)
     yield ""
 
 
@@ -205,9 +209,10 @@ def _preset_table(one: Documented) -> Iterator[str]:
     yield f"| Option | Default | {' | '.join(f'`{name}`' for name in one.presets)} |"
     yield f"|---|---|{'---|' * len(one.presets)}"
     for option in dict.fromkeys(option for preset in one.presets.values() for option in preset):
-        default = _value(one.options[option]) if option in one.options else "–"
-        values = (_value(preset[option]) if option in preset else "–" for preset in one.presets.values())
-        yield f"| `{option}` | {default} | {' | '.join(values)} |"
+        values = [
+            _value(preset[option]) if option in preset else "–" for preset in (one.options, *one.presets.values())
+        ]
+        yield _row(f"`{option}`", *values)
     yield ""
 
 
@@ -269,6 +274,10 @@ def _changed(method: Method, other: Method) -> str:
 
 def _options(method: Method) -> dict[str, Any]:
     return {field.name: getattr(method, field.name) for field in fields(method)}
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
 
 
 def _value(value: Any) -> str:
