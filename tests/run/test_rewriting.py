@@ -122,7 +122,7 @@ def test_a_missing_classifier_fails_its_cells_with_a_reason(planned, tmp_path, m
     def no_model(*_):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("scbench.run.family.load", no_model)
+    monkeypatch.setattr("scbench.run.loading.load", no_model)
     manifest = planned("method=llmlingua2,llmlingua2+snapkv", f"method.llmlingua2.path={tmp_path / 'gone'}")
     cells = run_family(manifest.path, manifest.families[0].id, NullProgress()).cells.values()
     assert [cell["failed"] for cell in cells] == [f"method.path={tmp_path / 'gone'}: no such folder"] * 2
