@@ -89,6 +89,8 @@ class Documented:
     @property
     def counted(self) -> str:
         """What the shared budget counts here."""
+        if self.cls.uses_bytes:
+            return "bits, where it is in bytes; otherwise nothing"
         if not self.cls.uses_budget:
             return "nothing: one cell stands for all budgets"
         if self.cls.rewrites:
