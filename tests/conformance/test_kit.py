@@ -19,6 +19,7 @@ from scbench.methods.generation.dense import Dense
 from scbench.methods.generation.llmlingua2 import LLMLingua2
 from scbench.methods.generation.minference import MInference
 from scbench.methods.loading.quest import Quest
+from scbench.methods.loading.retrieval_attention import RetrievalAttention
 
 METHODS = [
     StreamingLLM(),
@@ -36,6 +37,7 @@ METHODS = [
     sample_methods.Surprising(),
     LLMLingua2("self_information"),
     TurboQuant(3, "prod", 5),
+    RetrievalAttention(index="hnsw", scan=0),
 ]
 
 

@@ -1,10 +1,10 @@
-"""What RetrievalAttention reads with an exact index, over plain lists, written from the rule, with nothing of scbench."""
+"""What RetrievalAttention reads with an exact index, over plain lists, with nothing of scbench."""
 
 from oracles.naive_methods import Nothing
 
 
 class Retrieval(Nothing):
-    """The first `sinks`, the last `window` before the last point, the `k` best of those between, and all that is newer."""
+    """The first `sinks`, the last `window` before the last point, the `k` best between, and all that is newer."""
 
     def __init__(self, k=1, sinks=0, window=0, group="each"):
         self.k, self.sinks, self.window, self.group = k, sinks, window, group

@@ -2,12 +2,15 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oracles import attention
 from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Spec, Visible
+from scbench.methods.base import Base, Layer
+from scbench.methods.loading.retrieval_attention import RetrievalAttention
+from scbench.segments import indexed
 from scbench.segments.dense import DenseSegment
 from scbench.segments.indexed import IndexedSegment, Indexing
 from scbench.segments.nearest_index import Exact, Hnsw, Ivf, Scan
@@ -69,7 +72,7 @@ def check(segment, q, branches, tokens, k, v, rule):
     assert all(marked[g, n].nonzero()[:, 0].tolist() == seen(g, n) for g in range(HEADS) for n in range(q.shape[1]))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     pieces=st.lists(st.integers(1, 25), min_size=1, max_size=4),
     sinks=st.integers(0, 6),
@@ -80,6 +83,7 @@ def check(segment, q, branches, tokens, k, v, rule):
     branches=st.integers(1, 2),
     tokens=st.integers(1, 3),
 )
+@example([5, 20], 2, 3, 4, False, 0, 1, 1)  # at the first point nothing lies between sinks and window
 def test_exact_reads_the_best_sinks_and_window_however_it_grew(
     pieces, sinks, window, k, together, scan, branches, tokens
 ):
@@ -98,6 +102,15 @@ def test_an_index_that_looks_everywhere_reads_what_exact_reads(name, together, p
     segment = grown(keys, values, pieces, rule)
     assert {shelf.index.name for shelf in segment.shelves} == {f"faiss_{name}"}
     check(segment, queries(2), 2, 1, keys, values, rule)
+
+
+@pytest.mark.parametrize(("together", "tokens"), [(True, 1), (True, 4), (False, 2)])
+def test_many_rows_are_read_in_blocks(together, tokens, monkeypatch):
+    monkeypatch.setattr(indexed, "FOUND", 5 * HEADS * 6 * DIM)  # five rows
+    rule = Indexing(2, 3, 6, together, Exact(), 8, GROUP)
+    keys, values = random_kv(40)
+    segment = grown(keys, values, [30, 10], rule)
+    check(segment, queries(3, tokens), 3, tokens, keys, values, rule)
 
 
 def test_earlier_segments_do_not_find_what_came_later():
@@ -128,22 +141,29 @@ def test_tokens_that_are_not_found_are_not_read(name):
     assert torch.equal(poisoned.out_GND, clean.out_GND) and torch.equal(poisoned.lse_GN, clean.lse_GN)
 
 
-def clustered(tokens, dim=32, seed=1):
-    """Keys as models have them: a large common part, a few directions with most of the variance, and clusters."""
-    generator = torch.Generator().manual_seed(seed)
-    spread_D = torch.logspace(1, -1, dim)
-    centres = torch.randn(40, dim, generator=generator)
-    which = torch.randint(40, (tokens,), generator=generator)
-    keys = 5 + (centres[which] + 0.5 * torch.randn(tokens, dim, generator=generator)) * spread_D
-    return keys.expand(1, -1, -1).clone(), (torch.randn(1, 64, dim, generator=generator) + 1) * spread_D.flip(0)
+def clustered(tokens, dim=32):
+    """Keys as models have them: a large part in common, clusters, some directions wider than others, and queries that
+    are not like keys."""
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(*size):
+        return torch.randn(*size, generator=generator)
+
+    wide_D = torch.logspace(0.3, -0.3, dim)
+    centre_LD = drawn(40, dim)[torch.randint(40, (tokens,), generator=generator)]
+    keys = 5 * drawn(dim) + (centre_LD + 0.5 * drawn(tokens, dim)) * wide_D
+    return keys.unsqueeze(0), (drawn(1, 64, dim) + drawn(dim)) * wide_D.flip(0)
 
 
-@pytest.mark.parametrize("recipe", [Hnsw(16, 100, 256), Ivf(0.015, 0.1)])
-def test_the_defaults_find_most(recipe):
-    keys, q = clustered(4000)
-    found, best = (one.build([keys]).search(q, 50).place_GNK[0].tolist() for one in (recipe, Exact()))
-    hits = [len(set(a) & set(b)) / 50 for a, b in zip(found, best, strict=True)]
-    assert sum(hits) / len(hits) >= 0.9
+@pytest.mark.parametrize("index", ["hnsw", "ivf"])
+def test_the_defaults_find_most(index):
+    keys, q = clustered(2000)
+    method = RetrievalAttention(k=50, sinks=0, window=0, index=index)
+    made = method.load(DenseSegment(0, keys, keys), Layer(0, 1), Base(2000))
+    best = (q @ keys.transpose(1, 2)).topk(50).indices[0].tolist()
+    found = made.choose(q, Visible.of(torch.zeros(64), torch.full((64,), 2000)))[0].tolist()
+    assert {shelf.index.name for shelf in made.shelves} == {f"faiss_{index}"}
+    assert sum(len(set(a) & set(b)) for a, b in zip(found, best, strict=True)) >= 0.9 * 50 * 64
 
 
 @pytest.mark.parametrize("recipe", [Hnsw(4, 8, 8), Ivf(0.1, 0.1)])
@@ -169,9 +189,23 @@ def test_too_few_lists_leave_places_empty():
     assert bool((found.place_GNK < 0).any())
     assert torch.equal(found.place_GNK < 0, found.score_GNK == -torch.inf)
     rule = Indexing(2, 3, 60, False, Ivf(0.2, 0.01), 0, GROUP)
-    segment = grown(keys, keys, [100], rule)
-    read_GN = segment.reads(queries(1), whole(1, 1, 100)).sum(-1)
-    assert bool((read_GN < 65).any()) and bool((read_GN > 5).all())
+    segment, q, visible = grown(keys, keys, [100], rule), queries(1), whole(1, 1, 100)
+    read_GNL = segment.reads(q, visible)
+    assert bool((read_GNL.sum(-1) < 65).any()) and bool((read_GNL.sum(-1) > 5).all())
+    part = segment.attend(q, visible, SPEC, Kernels(torch.device("cpu"), torch.float32))
+    _, lse = attention.attend(q, keys, keys, lambda g, n: read_GNL[g, n].nonzero()[:, 0], SPEC.scale)
+    torch.testing.assert_close(part.lse_GN.double(), lse, atol=1e-5, rtol=1e-5)
+
+
+def test_a_short_shelf_is_made_anew():
+    keys, values = random_kv(170)
+    rule = Indexing(0, 0, 5, False, Hnsw(4, 8, 8), 50, GROUP)
+    sizes = [[shelf.index.tokens for shelf in grown(keys, values, [100, *[20] * n], rule).shelves] for n in range(4)]
+    assert sizes == [[100], [100, 20], [100, 40], [100, 60]]
+    assert [shelf.index.name for shelf in grown(keys, values, [100, 20, 20, 20, 10], rule).shelves] == [
+        *("faiss_hnsw", "faiss_hnsw"),
+        "nearest_scan",
+    ]
 
 
 def test_records_name_what_was_searched():

@@ -27,7 +27,8 @@ NUMBER = 8  # bytes of a key's number in a list
 class FaissIndex(NearestIndex):
     """One faiss index per KV head, over keys from which their mean was taken.
 
-    That changes nothing in the order of a query's products, which all lose the same, and sets the keys apart.
+    That changes nothing in the order of a query's products, which all lose the same, and sets the keys apart: in layer
+    8 of SmolLM2 at 8K a graph of the default size finds 0.96 of the best 100 keys so, and about 0.4 without.
     """
 
     def __init__(self, indexes: Sequence[Any], mean_GD: Tensor) -> None:

@@ -21,7 +21,7 @@ FOUND = 1 << 24  # elements of keys that are gathered at once
 class Indexing:
     """Which tokens are read: the first `sinks`, the last `window`, and `k` of those between for each query.
 
-    The query heads of a group (`group` of them) search `together`, with the mean of their queries, or each for itself.
+    The `group` query heads of a KV head search `together`, with the mean of their queries, or each for itself.
     Stretches of fewer than `scan` tokens are scanned; longer ones have an index by `recipe`.
     """
 
@@ -98,7 +98,7 @@ class IndexedSegment(Segment):
         kernels.used.update(shelf.index.name for shelf in self.shelves)
         each = visible.group if self.indexing.together and visible.tokens == 1 else 1  # rows that read the same tokens
         block = max(1, FOUND // (chosen_GNK[:, 0].numel() * q_GND.shape[2]) // each) * each
-        blocks = zip(q_GND.split(block, dim=1), chosen_GNK.split(block, dim=1), strict=True)
+        blocks = zip(torch.split(q_GND, block, dim=1), torch.split(chosen_GNK, block, dim=1), strict=True)
         found = [self._found(q, chosen, each, spec, kernels) for q, chosen in blocks]
         parts.append(Partial(torch.cat([f.out_GND for f in found], dim=1), torch.cat([f.lse_GN for f in found], dim=1)))
         return merge(parts)

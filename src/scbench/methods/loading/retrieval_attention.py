@@ -46,10 +46,10 @@ class RetrievalAttention(Method):
     index: str = "exact"
     scan: int = 1024
     nlist: float = 0.015
-    nprobe: float = 0.1
+    nprobe: float = 0.2
     m: int = 16
     ef_construction: int = 100
-    ef_search: int = 256
+    ef_search: int = 200
 
     def __post_init__(self) -> None:
         if self.k < 1 or min(self.sinks, self.window, self.scan) < 0:
