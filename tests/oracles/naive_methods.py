@@ -78,6 +78,9 @@ class SnapKV(Nothing):
                 weights = [math.exp(s - top) for s in scores]
                 for n, w in enumerate(weights):
                     total[n] += w / sum(weights)
+            total = [
+                w if e.position < cache.position - self.window else 0.0 for w, e in zip(total, entries, strict=True)
+            ]
             half = self.kernel // 2
             smooth = [sum(total[max(0, n - half) : n + half + 1]) / self.kernel for n in range(len(total))]
             sums.append(smooth)

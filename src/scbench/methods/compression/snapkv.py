@@ -23,9 +23,9 @@ class SnapKV(Method):
     """Attention of the last queries chooses the tokens that stay (arXiv 2404.14469, §4).
 
     At the end of the base the last `window` queries attend to every key that they may see; the weights are summed over
-    those queries, smoothed by an average over `kernel` neighbouring keys, and the tokens with the highest sums stay,
-    `tokens` per KV head with the last `window` ones, which always stay. Protected tokens stay and count too,
-    unless `protect=false`.
+    those queries, smoothed by an average over `kernel` neighbouring keys (in front of the window, with zeros behind
+    them), and the tokens with the highest sums stay, `tokens` per KV head with the last `window` ones, which always
+    stay. Protected tokens stay and count too, unless `protect=false`.
 
     The query heads of a group choose together by their `mean` or `max` weight, or `each` for itself: then a KV head
     keeps the union, and each query head reads only its own choice (as SCBench's code does, which copies KV for every
@@ -90,7 +90,7 @@ class SnapKV(Method):
     def _choose(self, cache: Cache, queries: Queries | None, base: Base, tokens: int) -> Segment:
         if queries is None:
             raise RuntimeError("it acts on what the last queries look at, but none were observed")
-        score_GgL = self._scores(cache, queries)
+        score_GgL = self._scores(cache, queries, base)
         always_L = torch.isin(cache.position_GL, base.unless(self.protect).protected_positions(score_GgL.device))
         always_L |= cache.position_GL >= base.tokens - self.window
         if self.group == "each":
@@ -98,8 +98,8 @@ class SnapKV(Method):
         score_GL = score_GgL.mean(dim=1) if self.group == "mean" else score_GgL.amax(dim=1)
         return cache.select(best(score_GL, always_L, tokens))
 
-    def _scores(self, cache: Cache, queries: Queries) -> Tensor:
-        """Smoothed sums of attention weights per query head: `[G, g, L]`."""
+    def _scores(self, cache: Cache, queries: Queries, base: Base) -> Tensor:
+        """Smoothed sums of attention weights per query head: `[G, g, L]`; none in the window, which stays anyway."""
         heads, length, dim = cache.k_GLD.shape
         window = queries.q_HWD.shape[1]
         q_GND = queries.q_HWD.reshape(heads, -1, dim).float()
@@ -108,6 +108,7 @@ class SnapKV(Method):
         row_N = row_W.repeat(q_GND.shape[1] // window)
         score_GNL.masked_fill_(cache.position_GL.unsqueeze(1) > row_N[:, None], -torch.inf)
         weight_GgL = torch.softmax(score_GNL, dim=-1).reshape(heads, -1, window, length).sum(dim=2)
+        weight_GgL.masked_fill_((cache.position_GL >= base.tokens - self.window).unsqueeze(1), 0.0)
         return F.avg_pool1d(weight_GgL, self.kernel, stride=1, padding=self.kernel // 2)
 
 
