@@ -20,6 +20,7 @@ from scbench.methods.generation.llmlingua2 import LLMLingua2
 from scbench.methods.generation.minference import MInference
 from scbench.methods.loading.quest import Quest
 from scbench.methods.loading.retrieval_attention import RetrievalAttention
+from scbench.methods.loading.rocketkv import RocketKV
 
 METHODS = [
     StreamingLLM(),
@@ -38,6 +39,7 @@ METHODS = [
     LLMLingua2("self_information"),
     TurboQuant(3, "prod", 5),
     RetrievalAttention(index="hnsw", scan=0),
+    RocketKV(kernel=5),
 ]
 
 

@@ -51,7 +51,7 @@ def expected(model, dialogue, oracle, mode):
 
 
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
-@pytest.mark.parametrize("name", ["streaming_llm", "snapkv", "kivi", "quest", "a_shape"])
+@pytest.mark.parametrize("name", ["streaming_llm", "snapkv", "kivi", "quest", "a_shape", "rocketkv"])
 def test_equals_the_naive_loop(name, mode):
     method, oracle = METHODS[name]
     dialogue = tiny.dialogue()

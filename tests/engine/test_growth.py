@@ -2,19 +2,21 @@
 
 import pytest
 
-from oracles import engine, naive_methods, naive_retrieval, naive_turboquant, sequential, tiny
+from oracles import engine, naive_methods, naive_retrieval, naive_rocketkv, naive_turboquant, sequential, tiny
 from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.compression.turboquant import TurboQuant
 from scbench.methods.loading.quest import Quest
 from scbench.methods.loading.retrieval_attention import RetrievalAttention
+from scbench.methods.loading.rocketkv import RocketKV
 
 LIMIT = 6
 PROTECTED = frozenset(range(4))
 GROWING = {
     "quest": (Quest(24, 4, 0), naive_methods.Quest(24, 4, 0)),
     "kivi": (Kivi(2, 8, 8), naive_methods.Kivi(2, 8, 8)),
+    "rocketkv": (RocketKV(24, 7, 5), naive_rocketkv.RocketKV(24, 7, 5)),
     "turboquant": (TurboQuant(2, residual=20), naive_turboquant.TurboQuant(2, residual=20)),
     "retrieval_attention": (RetrievalAttention(9, 8, 6), naive_retrieval.Retrieval(9, 8, 6)),
 }

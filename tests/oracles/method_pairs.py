@@ -6,6 +6,7 @@ import torch
 
 from oracles import naive_methods, naive_retrieval
 from oracles.naive_minference_table import TableMInference
+from oracles.naive_rocketkv import RocketKV as NaiveRocketKV
 from oracles.naive_turboquant import TurboQuant as NaiveTurboQuant
 from scbench.methods.bounds.oracle_topk import OracleTopK
 from scbench.methods.bounds.random_tokens import RandomTokens
@@ -19,6 +20,7 @@ from scbench.methods.generation.minference import MInference
 from scbench.methods.generation.tri_shape import TriShape
 from scbench.methods.loading.quest import Quest
 from scbench.methods.loading.retrieval_attention import RetrievalAttention
+from scbench.methods.loading.rocketkv import RocketKV
 
 PROTECTED = frozenset(range(4))
 TABLE = str(Path(__file__).parents[1] / "data" / "minference_table.json")
@@ -68,4 +70,6 @@ METHODS = {
     "retrieval_attention": (RetrievalAttention(11, 3, 6), naive_retrieval.Retrieval(11, 3, 6)),
     "retrieval_attention_mean": (RetrievalAttention(9, 4, 5, "mean"), naive_retrieval.Retrieval(9, 4, 5, "mean")),
     "minference_table": (MInference(table=TABLE, **LOOKING), TableMInference(TABLE, **LOOKING)),
+    "rocketkv": (RocketKV(10, 4, 5), NaiveRocketKV(10, 4, 5)),
+    "rocketkv_wide": (RocketKV(26, 11, 3), NaiveRocketKV(26, 11, 3)),
 }

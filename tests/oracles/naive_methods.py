@@ -14,6 +14,9 @@ class Nothing:
     def settle(self, cache):
         pass
 
+    def focus(self, cache):
+        pass
+
     def reads(self, layer, cache, entries, q_gD, head):
         return entries
 
@@ -34,6 +37,9 @@ class Both(Nothing):
 
     def settle(self, cache):
         self.actor.settle(cache)
+
+    def focus(self, cache):
+        self.actor.focus(cache)
 
     def reads(self, *args):
         return self.actor.reads(*args)

@@ -30,6 +30,7 @@ class Lists:
     position: int = 0
     settled: int = 0  # tokens before the last point
     plans: dict | None = None  # while the base is read as a method plans it
+    focused: dict = field(default_factory=dict)  # while an answer is read: what a method chose for it
 
     def full(self):
         """(layer number, lists per KV head) of the layers on which methods act."""
@@ -118,6 +119,7 @@ def again(cache, compress):
 
 
 def greedy(model, cache, logits, limit, stop):
+    cache.method.focus(cache)
     answer = []
     while len(answer) < limit:
         token = int(logits.argmax())
@@ -131,6 +133,7 @@ def greedy(model, cache, logits, limit, stop):
 
 def along(model, cache, logits, tokens):
     """The logits that predict each of these tokens, given the ones before."""
+    cache.method.focus(cache)
     found = [logits]
     for token in tokens[:-1]:
         found.append(feed(model, cache, [token]))

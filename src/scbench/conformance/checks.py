@@ -261,7 +261,12 @@ class Kit:
             if self.tried.acts_on(where) and "compression" in self.tried.stages:
                 segment = self.tried.compress(cache, Queries(q_HWD, tokens, 0.3), where, base)
             if self.tried.acts_on(where) and "loading" in self.tried.stages:
-                segment = self.tried.load(cache, where, base)
+                seen = Queries(q_HWD, tokens, 0.3)
+                segment = (
+                    self.tried.focus(cache, seen, where, base)
+                    if self.tried.focuses
+                    else self.tried.load(cache, where, base)
+                )
             visible = Visible.of(torch.zeros(2, dtype=torch.long), torch.full((2,), tokens), 2, 1)
             read_GNL = torch.ones(2, 2, tokens, dtype=torch.bool)
             read_GNL[..., : segment.stop] = segment.reads(q_HWD[:, -1].reshape(2, 2, 12), visible)

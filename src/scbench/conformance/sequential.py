@@ -97,7 +97,7 @@ class Loop:
                 continue
             for stage in ("compression", "loading"):
                 part = acting.at(stage)
-                if part is None or not part.acts_on(where):
+                if part is None or part.focuses or not part.acts_on(where):
                     continue
                 cache: Any = layer.dense(self.tokens) if layer.fresh else layer.segments[0]
                 looked = seen._queries(number, part)
@@ -147,7 +147,8 @@ class Loop:
                 layer.fresh = layer.fresh[len(layer.fresh) - (self.tokens - made.stop) :]
 
     def answer(self, logits: Tensor, limit: int, stop: frozenset[int]) -> tuple[int, ...]:
-        """Greedy tokens."""
+        """Greedy tokens; a method may choose now what they read."""
+        self._focus()
         tokens: list[int] = []
         while len(tokens) < limit and (token := int(logits.argmax())) not in stop:
             tokens.append(token)
@@ -174,6 +175,16 @@ class Loop:
         return merge([part.attend(q_GND, visible, spec, self._kernels) for part in parts]).out_GND.reshape(
             1, heads, dim
         )
+
+    def _focus(self) -> None:
+        part, base = self._method.at("loading"), Base(self.tokens, self._protected)
+        if part is None or not part.focuses or part.idle(base):
+            return
+        for number, (_, layer) in enumerate(sorted(self._layers.items())):
+            where = Layer(number, len(self._layers))
+            if layer.window is None and part.acts_on(where):
+                layer.segments = [part.focus(layer.dense(self.tokens), self._queries(number, part), where, base)]
+                layer.fresh = []
 
     def _assemble(self, ids: Sequence[int], method: Method) -> Tensor:
         """Pieces that were read apart, then the chosen tokens again, one after the other, over all before."""

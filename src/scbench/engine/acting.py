@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from scbench.engine.ring import Ring
 from scbench.engine.trunk import Trunk
+from scbench.engine.view import View
 from scbench.methods.base import Base, Layer, Method
 from scbench.methods.compose import Composition
 from scbench.modes import Layout
@@ -23,6 +25,8 @@ def act(trunk: Trunk, method: Composition, base: Base, ring: Ring) -> None:
     a layer as it was: its numbers would be reported as something that they are not.
     """
     compressor, loader = method.at("compression"), method.at("loading")
+    if loader is not None and loader.focuses:  # later, and for an answer only
+        loader = None
     for where in full_layers(trunk):
         if compressor is not None and compressor.acts_on(where):
             cache = trunk.cache(where.index)
@@ -60,6 +64,25 @@ def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> 
     return True
 
 
+def focus(trunk: Trunk, method: Composition, base: Base) -> View | None:
+    """At the end of a prompt: what the answer reads if the method chooses it now; the trunk stays as it is.
+
+    None if it does not choose, or has nothing to choose from.
+    """
+    loader = method.at("loading")
+    if loader is None or not loader.focuses or loader.idle(base):
+        return None
+    view = trunk.view(trunk.length)
+    layers = list(view.layers)
+    for where in full_layers(trunk):
+        if loader.acts_on(where):
+            cache = trunk.cache(where.index)
+            made = loader.focus(cache, trunk.ring.queries(where.index, loader.queries), where, base)
+            _check(where, loader, cache, made)
+            layers[where.index] = (made,)
+    return replace(view, layers=tuple(layers))
+
+
 def full_layers(trunk: Trunk) -> list[Layer]:
     """The layers on which methods act."""
     windows, group = trunk.shape.windows, trunk.shape.group
@@ -67,6 +90,10 @@ def full_layers(trunk: Trunk) -> list[Layer]:
 
 
 def _replace(trunk: Trunk, where: Layer, method: Method, old: Segment, made: Segment) -> None:
+    _check(where, method, old, made)
+    trunk.replace(where.index, made)
+
+
+def _check(where: Layer, method: Method, old: Segment, made: Segment) -> None:
     if made is old:
         raise RuntimeError(f"{type(method).__name__} should have acted on layer {where.index} and did not")
-    trunk.replace(where.index, made)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from scbench.engine.acting import act, act_again
+from scbench.engine.acting import act, act_again, focus
 from scbench.engine.adapter import Shape
 from scbench.engine.answer import Answer, Deadline, Decoder
 from scbench.engine.answering import Answered, Setting, answer_rows
@@ -21,7 +21,7 @@ from scbench.engine.job import Job, Turn
 from scbench.engine.memory import PeakMemory
 from scbench.engine.source import Source, spans
 from scbench.engine.trunk import Trunk
-from scbench.engine.view import Row
+from scbench.engine.view import Row, View
 from scbench.errors import ScbenchError
 from scbench.methods.base import Base
 from scbench.methods.compose import Composition
@@ -65,14 +65,15 @@ def start(
             ring = setting.decoder.observe(trunk, layout.observed)
         act(trunk, acting, base, ring)
     trunk.mark()
-    synchronise(shape.device)
     times = {
         "prefill": StageTime(source.seconds, "shared"),
         **({"precompute": StageTime(source.precompute, "shared")} if source.precompute else {}),
-        "compress": StageTime(time.perf_counter() - began, "own"),
     }
     acted = job.rewritten or source.planned or (full and not method.idle(base))
     run = CellRun(setting, source, trunk, job, layout, deadline, reference, acted, times)
+    run.focus()
+    synchronise(shape.device)
+    times["compress"] = StageTime(time.perf_counter() - began, "own")
     run.settled(memory, "compress")
     return run
 
@@ -92,6 +93,7 @@ class CellRun:
     times: dict[str, StageTime]
     seconds: dict[int, float] = field(default_factory=dict)  # spent on the span that ends at a point
     idle: dict[int, bool] = field(default_factory=dict)  # at a point: the method has had nothing to do
+    focused: dict[int, View] = field(default_factory=dict)  # what the answer reads that begins at a point
     peaks: dict[str, int] = field(default_factory=dict)
     kernels: frozenset[str] = frozenset()
     before: Looked | None = None  # where dense attention looked at the turn before
@@ -103,6 +105,13 @@ class CellRun:
         if peak is not None:
             self.peaks[stage] = max(peak, self.peaks.get(stage, 0))
         self.idle[self.trunk.length] = bool(self.job.method.stages) and not self.acted
+
+    def focus(self) -> None:
+        """At a point: if answers begin here, let the method choose what they read, if it does that."""
+        if any(branch.leaves == self.trunk.length and not branch.suffix for branch in self.layout.branches):
+            view = self._focus(self.trunk)
+            if view is not None:
+                self.focused[self.trunk.length] = view
 
     def together(self) -> list[Turn]:
         """The whole trunk is known: extend it from point to point, then answer all branches as one batch."""
@@ -139,10 +148,10 @@ class CellRun:
     def rows(self, branches: Sequence[Branch]) -> list[Row]:
         """The branches as rows of a batch.
 
-        Where a form takes over new tokens at points, or layers keep states, a question is a span of the branch's own
-        fork.
+        Where a form takes over new tokens at points, a method chooses for every answer what it reads, or layers keep
+        states, a question is a span of the branch's own fork.
         """
-        if not self.trunk.absorbs and self.trunk.states is None:
+        if not self.trunk.absorbs and not self._focuses and self.trunk.states is None:
             return [Row(self.trunk.view(b.leaves), b.suffix, b.max_new_tokens) for b in branches]
         return [self._own(branch) for branch in branches]
 
@@ -152,13 +161,23 @@ class CellRun:
 
     def _own(self, branch: Branch) -> Row:
         if not branch.suffix:
-            return Row(self.trunk.view(branch.leaves), (), branch.max_new_tokens)
+            view = self.focused.get(branch.leaves) or self.trunk.view(branch.leaves)
+            return Row(view, (), branch.max_new_tokens)
         if branch.leaves != self.trunk.length:
             raise RuntimeError("a branch with a question leaves from the end of the trunk")
         fork = self.trunk.fork()
         self.setting.decoder.extend(fork, branch.suffix, branch.leaves, self.deadline, lambda *_: None)
         fork.settle()
-        return Row(fork.view(fork.length), (), branch.max_new_tokens)
+        return Row(self._focus(fork) or fork.view(fork.length), (), branch.max_new_tokens)
+
+    def _focus(self, trunk: Trunk) -> View | None:
+        method = self._resolve(self.layout.base)
+        return focus(trunk, method, Base(trunk.length, self.layout.protected))
+
+    @property
+    def _focuses(self) -> bool:
+        loader = self.job.method.at("loading")
+        return loader is not None and loader.focuses
 
     def _extend(self, ids: Sequence[int], first_leave: int) -> None:
         if not ids:
@@ -169,6 +188,7 @@ class CellRun:
         if None in self.trunk.shape.windows:
             self.acted |= act_again(self.trunk, self._resolve, self.layout, self.job.compress)
         self.trunk.mark()
+        self.focus()
         self.settled(memory, "extend")
         synchronise(self.trunk.shape.device)
         self.seconds[self.trunk.length] = time.perf_counter() - began

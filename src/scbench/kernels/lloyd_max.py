@@ -17,7 +17,7 @@ def levels(dim: int, bits: int) -> tuple[float, ...]:
 
     x has the density f(x) ∝ (1 - x²)^((dim - 3) / 2) on [-1, 1] (TurboQuant, arXiv 2504.19874, lemma 1), and the levels
     minimise E (x - level)²: each is the mean of x between its borders, and a border lies in the middle of two levels
-    (eq. 4). With x = sin θ the density is cos^(dim - 2) θ, which is smooth up to the ends. Raises ValueError below two
+    (§3.1). With x = sin θ the density is cos^(dim - 2) θ, which is smooth up to the ends. Raises ValueError below two
     dimensions, or if the iteration does not come to rest.
     """
     if dim < 2:

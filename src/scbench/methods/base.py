@@ -133,6 +133,7 @@ class Method:
     `horizon` what its prefill plan must see: a `chunk`, or the whole `prompt`;
     `rewrites` whether it changes the context's text;
     `compares` the layer at which a retrieval method wants to know how far reused KV is from what it should be;
+    `focuses` whether it chooses at the end of every prompt what the answer reads (`focus`), not once (`load`);
     `needs_dense` whether it can act on a dense cache only, not on what a compression has left;
     `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`);
     `files` which options name a file: of these `contents` counts, not the name.
@@ -147,6 +148,7 @@ class Method:
     rewrites: ClassVar[bool] = False
     repeats: ClassVar[bool] = False
     compares: ClassVar[int | None] = None
+    focuses: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ()
 
@@ -252,3 +254,11 @@ class Method:
     def load(self, cache: Cache, layer: Layer, base: Base) -> Segment:
         """Loading: the same KV with another way of reading it."""
         raise TypeError(f"{type(self).__name__} declares the loading stage but has no load()")
+
+    def focus(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
+        """Loading, for methods with `focuses`: what the answer to the prompt that ends here reads of all tokens so far.
+
+        Called anew at the end of every prompt, with the prompt's last queries. The cache itself stays, and the next
+        prompt is read over the whole of it. `base.tokens` is the length so far.
+        """
+        raise TypeError(f"{type(self).__name__} declares that it focuses but has no focus()")

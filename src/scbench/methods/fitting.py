@@ -88,11 +88,13 @@ class Trial:
             )
 
     def _made(self, method: Method, cache: DenseSegment, layer: Layer) -> Segment:
-        if "compression" not in method.stages:
-            return method.load(cache, layer, self.base)
         window = min(method.queries, self.base.tokens)
         queries = Queries(self._random(self.shape.query_heads, window), self.base.tokens, 1.0) if window else None
-        return method.compress(cache, queries, layer, self.base)
+        if "compression" in method.stages:
+            return method.compress(cache, queries, layer, self.base)
+        return (
+            method.focus(cache, queries, layer, self.base) if method.focuses else method.load(cache, layer, self.base)
+        )
 
     def _random(self, heads: int, tokens: int) -> Tensor:
         generator = torch.Generator().manual_seed(SEED)

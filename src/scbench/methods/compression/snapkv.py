@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scbench.errors import ScbenchError
 from scbench.methods.base import Base, Cache, Layer, Method, Queries
-from scbench.methods.choosing import best
+from scbench.methods.choosing import best, looked_at
 from scbench.segments.base import Segment
 from scbench.segments.kept import KeptSegment, RaggedSegment
 
@@ -100,14 +100,7 @@ class SnapKV(Method):
 
     def _scores(self, cache: Cache, queries: Queries, base: Base) -> Tensor:
         """Smoothed sums of attention weights per query head: `[G, g, L]`; none in the window, which stays anyway."""
-        heads, length, dim = cache.k_GLD.shape
-        window = queries.q_HWD.shape[1]
-        q_GND = queries.q_HWD.reshape(heads, -1, dim).float()
-        score_GNL = torch.matmul(q_GND, cache.k_GLD.float().transpose(1, 2)) * queries.scale
-        row_W = torch.arange(queries.start, queries.stop, device=q_GND.device)
-        row_N = row_W.repeat(q_GND.shape[1] // window)
-        score_GNL.masked_fill_(cache.position_GL.unsqueeze(1) > row_N[:, None], -torch.inf)
-        weight_GgL = torch.softmax(score_GNL, dim=-1).reshape(heads, -1, window, length).sum(dim=2)
+        weight_GgL = looked_at(cache, queries)
         weight_GgL.masked_fill_((cache.position_GL >= base.tokens - self.window).unsqueeze(1), 0.0)
         return F.avg_pool1d(weight_GgL, self.kernel, stride=1, padding=self.kernel // 2)
 
