@@ -60,7 +60,8 @@ class HybridSegment(Segment):
             return self.chosen.attend(q_GND, visible, spec, kernels)
         q_GXgD = _grouped(q_GND, visible)
         each = self.hybrid.channels * pages + 2 * self.hybrid.pages * self.hybrid.page * q_GND.shape[-1]
-        parts = [self._attend(part, spec, kernels) for part in q_GXgD.split(max(1, ENTRIES // (heads * each)), dim=1)]
+        blocks = torch.split(q_GXgD, max(1, ENTRIES // (heads * each)), dim=1)
+        parts = [self._attend(part, spec, kernels) for part in blocks]
         out_GXgD = torch.cat([part.out_GND for part in parts], dim=1)
         lse_GXg1 = torch.cat([part.lse_GN for part in parts], dim=1).unsqueeze(-1)
         return Partial(_rows(out_GXgD, visible), _rows(lse_GXg1, visible).squeeze(-1))
