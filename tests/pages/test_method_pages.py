@@ -54,7 +54,8 @@ def test_a_page_says_what_a_budget_is():
     assert row(text, "`budget`") == "| `budget` | tokens kept per layer |"
     assert row(text, "`budget=512`").endswith("(`sinks` = `16`, `window` = `496`) |")  # 512 · 128 / 4096
     assert row(text, "Lossless").endswith("(`window` = unbounded) |")
-    assert "nothing: one cell stands for all budgets" in row(page(the("kivi"), METHODS), "`budget`")
+    assert "nothing: one cell stands for all budgets" in row(page(the("cacheblend"), METHODS), "`budget`")
+    assert "bits, where it is in bytes" in row(page(the("kivi"), METHODS), "`budget`")
     assert "read per new token" in row(page(the("quest"), METHODS), "`budget`")
 
 
