@@ -28,6 +28,7 @@ def test_without_triton_it_is_not_available(monkeypatch):
 
 
 @needs_triton
+@pytest.mark.slow
 def test_the_kernels_in_the_interpreter():
     environment = os.environ | {"TRITON_INTERPRET": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(HERE / "interpreted_triton.py")]
