@@ -84,3 +84,14 @@ def test_the_engine_stores_no_more_than_the_budget(method):
     for turn, own in zip(turns, question, strict=True):
         assert 0.25 * dense < turn.kv_bytes.stored - own <= 0.45 * dense
         assert not turn.noop
+
+
+@pytest.mark.parametrize("compress", ["once", "each", "isolated"])
+def test_a_budget_in_bytes_holds_at_later_prompts_too(compress):
+    decoder, dialogue = engine.decoder(tiny.model("llama", "eager")), tiny.dialogue(stretch=5)
+    method = SnapKV(window=4)
+    job = engine.job(dialogue, "multi_turn", 2, method, Budget("45%stored"), compress=compress)
+    (turns,) = engine.run(decoder, [job], dialogue.stop).values()
+    shares = [turn.kv_bytes.stored / turn.kv_bytes.dense for turn in turns]
+    assert shares[0] <= 0.45
+    assert (shares[-1] <= 0.5) == (compress != "once")  # once: what comes later stays whole

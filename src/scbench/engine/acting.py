@@ -13,7 +13,7 @@ from scbench.methods.compose import Composition
 from scbench.modes import Layout
 from scbench.segments.base import Segment
 
-Resolve = Callable[[int], Composition]
+Resolve = Callable[[int, bool], Composition]
 ONCE, EACH, ISOLATED = "once", "each", "isolated"
 COMPRESS = (ONCE, EACH, ISOLATED)
 
@@ -41,12 +41,14 @@ def act_again(trunk: Trunk, resolve: Resolve, layout: Layout, compress: str) -> 
     """At a later point: forms that take over new tokens do so, and a repeated compression repeats.
 
     `each` compresses all that is still there anew; `isolated` only the tokens since the last point. `resolve` sets the
-    method's parameters for a number of tokens. Whether something was compressed.
+    method's parameters for a number of tokens, with the template's among them or not. Whether something was compressed.
     """
     trunk.settle()
+    if compress == ONCE:
+        return False
     since = 0 if compress == EACH else trunk.latest_start()
-    compressor = resolve(trunk.length - since).at("compression")
-    if compressor is None or compress == ONCE or not compressor.repeats:
+    compressor = resolve(trunk.length - since, compress == EACH).at("compression")
+    if compressor is None or not compressor.repeats:
         return False
     base = Base(trunk.length, layout.protected)
     if compressor.idle(Base(trunk.length - since)):

@@ -193,8 +193,8 @@ class CellRun:
         synchronise(self.trunk.shape.device)
         self.seconds[self.trunk.length] = time.perf_counter() - began
 
-    def _resolve(self, tokens: int) -> Composition:
-        return self.job.resolved(self.trunk.shape, tokens)
+    def _resolve(self, tokens: int, protected: bool = True) -> Composition:
+        return self.job.resolved(self.trunk.shape, tokens, protected)
 
     def _grown(self, tokens: int) -> bool:
         """Whether a form that takes over new tokens has something to do with so many, though it had not on the base."""

@@ -39,10 +39,11 @@ class Job:
     gold: tuple[Tokens, ...] = ()
     rewritten: bool = False
 
-    def resolved(self, shape: Shape, tokens: int) -> Composition:
+    def resolved(self, shape: Shape, tokens: int, protected: bool = True) -> Composition:
         """The method with its parameters set to the budget of a base of so many tokens.
 
-        Raises `ScbenchError` if no setting of it stays within a budget in bytes.
+        Without `protected` it is a stretch in which no tokens of the template lie. Raises `ScbenchError` if no setting
+        stays within a budget in bytes.
         """
         if self.budget is None:
             return self.method
@@ -50,7 +51,9 @@ class Job:
         if not self.budget.in_bytes:
             return self.method.with_tokens(count)
         limit = self.budget.limit(tokens * token_bytes(shape))
-        return self.method.within(limit, count, Base(tokens, self.layout.protected), kv_shape(shape))
+        return self.method.within(
+            limit, count, Base(tokens, self.layout.protected if protected else ()), kv_shape(shape)
+        )
 
     def budget_tokens(self, shape: Shape) -> int:
         """How many tokens of the base the budget allows; all of them without one."""
