@@ -39,7 +39,7 @@ def unpack(packed_XB: Tensor, bits: int, codes: int) -> Tensor:
     word_X = torch.zeros(plane_Xmb.shape[:-1].numel(), dtype=torch.int64, device=packed_XB.device)
     for plane, byte_Xm in enumerate(plane_Xmb.unbind(-1)):
         word_X |= spread_C.index_select(0, byte_Xm.reshape(-1)) << plane
-    return word_X.view(torch.uint8).reshape(*packed_XB.shape[:-1], -1)[..., :codes]
+    return word_X.view(torch.uint8).reshape(*plane_Xmb.shape[:-2], EIGHT * plane_Xmb.shape[-2])[..., :codes]
 
 
 def levels(packed_XB: Tensor, bits: int, level_C: Tensor, dim: int) -> Tensor:

@@ -54,10 +54,9 @@ def mask(page_GXK: Tensor, size: int, rows: int, tokens: int) -> Tensor:
 
 def _gather(x_GLD: Tensor, page_GXK: Tensor, size: int) -> Tensor:
     """Whole pages as `[G·X, K·size, D]`."""
-    heads, _, dim = x_GLD.shape
-    pages = x_GLD.shape[1] // size
-    found = [
-        x_GLD[head, : pages * size].reshape(pages, size * dim).index_select(0, page_GXK[head].reshape(-1))
-        for head in range(heads)
-    ]
-    return torch.stack(found).reshape(heads * page_GXK.shape[1], -1, dim)
+    heads, tokens, dim = x_GLD.shape
+    pages = tokens // size
+    found_GYE = x_GLD.new_empty(heads, page_GXK[0].numel(), size * dim)
+    for x_LD, page_XK, found_YE in zip(x_GLD, page_GXK, found_GYE, strict=True):
+        torch.index_select(x_LD[: pages * size].view(pages, size * dim), 0, page_XK.reshape(-1), out=found_YE)
+    return found_GYE.reshape(heads * page_GXK.shape[1], -1, dim)
