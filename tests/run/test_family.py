@@ -15,8 +15,9 @@ from scbench.errors import ScbenchError
 from scbench.grid.plan import plan
 from scbench.record import Outcome
 from scbench.results.store import CellStore
+from scbench.run import loading
 from scbench.run.family import run_family
-from scbench.run.local import write_sessions
+from scbench.run.local import run_here, write_sessions
 from scbench.run.progress import NullProgress
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -296,3 +297,20 @@ def test_a_table_of_another_model_is_refused_before_the_model_is_loaded(sweep, t
     (cells,) = run(tabled([0, 0, 1, 0], [1, 1, 0, 1])).values()
     (cell,) = cells.values()
     assert "is for 2 layers of 4 query heads, the model has 3 of 4" in cell["failed"]
+
+
+def test_families_of_one_model_load_it_once(sweep, monkeypatch):
+    loads = []
+    load = loading.load
+    monkeypatch.setattr(loading, "load", lambda *given: loads.append(given) or load(*given))
+    manifest = sweep("method=dense,a_shape", "method.a_shape.window=64", "method.a_shape.sinks=8", "mode=multi_turn")
+    assert len(manifest.families) == 2
+    run_here(manifest, NullProgress())
+    assert len(loads) == 1
+    assert {name: len(found) for name, found in records(manifest).items()} == {
+        ("dense", "multi_turn"): 4,
+        ("a_shape", "multi_turn"): 4,
+    }
+    other = sweep("method=dense", "mode=multi_turn", "engine.chunk=100")
+    run_here(other, NullProgress())
+    assert len(loads) == 2

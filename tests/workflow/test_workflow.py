@@ -37,7 +37,7 @@ class FamilySummary:
     cells: dict
 
 
-def run_family(manifest_path, family_id, progress):
+def run_family(manifest_path, family_id, progress, load):
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
     try:

@@ -17,11 +17,11 @@ from scbench.engine.probe import Probe, attention_of
 from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
-from scbench.models.model import LoadedModel, load_tokenizer, settings, window
+from scbench.models.model import load_tokenizer, settings, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.store import CellStore, SessionWriter
-from scbench.run.loading import load_decoder
+from scbench.run.loading import Load, Loaded, load_decoder
 from scbench.run.progress import Progress
 from scbench.run.recording import Recorder, provenance
 from scbench.run.work import Work, check_session, prepare
@@ -39,7 +39,7 @@ class FamilySummary:
     cells: Mapping[str, Mapping[str, object]]
 
 
-def run_family(manifest_path: Path, family_id: str, progress: Progress) -> FamilySummary:
+def run_family(manifest_path: Path, family_id: str, progress: Progress, load: Load = load_decoder) -> FamilySummary:
     """Compute what the family's cells lack. A session that was finished before is not touched.
 
     A session that fails in one cell is a record there; a model or data that cannot be had fails the cells in the
@@ -50,7 +50,7 @@ def run_family(manifest_path: Path, family_id: str, progress: Progress) -> Famil
     try:
         sessions = _session_ids(manifest.sessions(family.source))
         with _writers(manifest, family) as writers:
-            computed = _compute(manifest, family, sessions, writers, progress)
+            computed = _compute(manifest, family, sessions, writers, progress, load)
     except _CannotRun as reason:
         return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
     return FamilySummary(family.id, {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells})
@@ -88,6 +88,7 @@ def _compute(
     sessions: Sequence[str],
     writers: Mapping[str, SessionWriter],
     progress: Progress,
+    load: Load,
 ) -> Counter[str]:
     """Run the sessions that some cell lacks; how many were computed, per cell. Without any, no model is loaded."""
     finished = {name: CellStore(manifest.root, name).finished() for name in family.cells}
@@ -99,7 +100,7 @@ def _compute(
     path = manifest.sessions(family.source)
     engine: EngineConfig = some.engine.build()
     _check(some, engine, (session for session in read_sessions(path) if session.id in lacking))
-    loaded, decoder = _loaded(some)
+    loaded, decoder = _loaded(some, load)
     recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
     pending = (session for session in read_sessions(path) if session.id in lacking)
     for number, session in enumerate(pending):
@@ -140,9 +141,9 @@ def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> Non
         raise _CannotRun(str(error)) from error
 
 
-def _loaded(cell: Cell) -> tuple[LoadedModel, Decoder]:
+def _loaded(cell: Cell, load: Load) -> Loaded:
     try:
-        return load_decoder(cell)
+        return load(cell)
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
 
