@@ -311,6 +311,6 @@ def test_families_of_one_model_load_it_once(sweep, monkeypatch):
         ("dense", "multi_turn"): 4,
         ("a_shape", "multi_turn"): 4,
     }
-    other = sweep("method=dense", "mode=multi_turn", "engine.chunk=100")
+    other = sweep("method=dense", "mode=multi_turn", "model.window=1900")
     run_here(other, NullProgress())
     assert len(loads) == 2
