@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -109,6 +109,25 @@ COMMANDS = {
             "scbench search-minference model=smollm2_135m task=retr_kv task.length=4096 --output table.json",
             "scbench search-minference model.path=./mymodel task=en_qa task.seed=1 --budget 0.2 --output table.json",
         ),
+    ),
+    "pack": Command(
+        "put a sweep into one archive that others can verify",
+        sharing.pack,
+        {
+            "sweep": {"metavar": "SWEEP", "help": "a sweep of results/ by its name, or its folder"},
+            "--output": {"type": Path, "metavar": "FILE", "help": "the archive (results/<sweep>.zip)"},
+        },
+        "the archive has records, manifest, scores, tables, report, provenance and lock, and hashes of the sessions\n"
+        "instead of their texts; it is the same, byte for byte, whenever it is made (docs/sharing.md)",
+        ("scbench pack smoke", "scbench pack results/smoke --output smoke.zip"),
+    ),
+    "verify": Command(
+        "score an archive's records again and say whether every number follows from them; exit code 1 if not",
+        sharing.verify,
+        {"archive": {"type": Path, "metavar": "ARCHIVE", "help": "what `scbench pack` wrote"}},
+        "nothing of the archive is executed; one that leads out of its folder, was changed, or unpacks to more than\n"
+        "it should is refused (exit code 2)",
+        ("scbench verify smoke.zip",),
     ),
     "doctor": Command(
         "say what this machine can run, and how to install what is missing",
