@@ -177,7 +177,18 @@ COMMANDS = {
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
     "track": _job("log a scored sweep to MLflow", jobs.track, "track"),
-    "show": _job("print the table of a scored sweep, its failures, and where its files are", jobs.show, "show"),
+    "show": _job(
+        "print the table of a scored sweep, its failures, and where its files are",
+        jobs.show,
+        "show",
+        **{
+            "--with-baselines": {
+                "type": Path,
+                "metavar": "FOLDER",
+                "help": "a folder of archives: rows of those that verify, and asked the same, stand beside",
+            }
+        },
+    ),
 }
 
 

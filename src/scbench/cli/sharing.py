@@ -1,4 +1,4 @@
-"""`scbench pack` and `scbench verify`."""
+"""`scbench pack`, `scbench verify`, and the archives that `scbench show` puts beside a sweep."""
 
 from __future__ import annotations
 
@@ -37,3 +37,21 @@ def verify(arguments: argparse.Namespace) -> int:
         return 0
     print(f"not verified: {count} numbers do not follow from {made}")
     return 1
+
+
+def show_baselines(manifest: Path, folder: Path) -> None:
+    """Print the sweep's cells with those of a folder's archives that asked the same, and what cannot stand there."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from scbench.report.terminal import rich_table
+    from scbench.report.text import visible
+    from scbench.results.summary import read_summary
+    from scbench.share.baselines import baselines, beside, not_comparable
+
+    found, console = baselines(folder, manifest), Console()
+    table = beside(read_summary(manifest), found)
+    console.print(rich_table(table))
+    console.print(Text(table.note, style="dim"))
+    for line in not_comparable(found):
+        console.print(Text(visible(line), style="yellow"), soft_wrap=True)
