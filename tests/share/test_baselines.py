@@ -9,11 +9,11 @@ from scbench.cli import main
 from scbench.errors import ScbenchError
 from scbench.results.files import write_text_atomic
 from scbench.results.scores import score_sweep
+from scbench.results.session_hashes import fingerprints, hashed
 from scbench.results.summary import read_summary
 from scbench.results.tables import tables_sweep
 from scbench.share.baselines import OWN, baselines, beside, not_comparable
 from scbench.share.pack import pack
-from scbench.share.sessions import fingerprints, hashed
 from sweep_builder import answers, cell
 
 OWN_CELLS = {"aa": cell(), "bb": cell(task="math_find")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, tracking
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -110,6 +110,15 @@ COMMANDS = {
             "scbench search-minference model.path=./mymodel task=en_qa task.seed=1 --budget 0.2 --output table.json",
         ),
     ),
+    "ui": Command(
+        "serve MLflow's pages for this machine alone, and open the comparison of a sweep's runs",
+        tracking.ui,
+        {
+            "sweep": {"nargs": "?", "metavar": "SWEEP", "help": "a sweep by name or folder (the one tracked last)"},
+            "--port": {"type": int, "default": 5000, "metavar": "N", "help": "of 127.0.0.1 (5000)"},
+        },
+        examples=("scbench ui", "scbench ui smoke --port 5050"),
+    ),
     "pack": Command(
         "put a sweep into one archive that others can verify",
         sharing.pack,
@@ -176,7 +185,12 @@ COMMANDS = {
     ),
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
-    "track": _job("log a scored sweep to MLflow", jobs.track, "track"),
+    "track": _job(
+        "log a scored sweep to MLflow",
+        jobs.track,
+        "track",
+        **{"--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"}},
+    ),
     "show": _job(
         "print the table of a scored sweep, its failures, and where its files are",
         jobs.show,

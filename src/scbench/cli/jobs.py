@@ -42,7 +42,12 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def track(arguments: argparse.Namespace) -> int:
-    """Log to MLflow."""
+    """Log to MLflow: the cells' runs, or what was made of them."""
+    if arguments.artifacts:
+        from scbench.report.artifacts import attach_sweep
+
+        attach_sweep(arguments.manifest)
+        return 0
     from scbench.report.tracking import track_sweep
 
     track_sweep(arguments.manifest)

@@ -9,9 +9,9 @@ from pathlib import Path
 from scbench.config.cell import Cell
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
+from scbench.results.session_hashes import Fingerprints, fingerprints
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
-from scbench.share.sessions import Fingerprints, fingerprints
 from scbench.share.verify import verified
 
 OWN = "this sweep"

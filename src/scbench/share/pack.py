@@ -14,10 +14,10 @@ from scbench.config.files import ROOT
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
 from scbench.results.scores import sweep_records
+from scbench.results.session_hashes import hashed
 from scbench.results.store import encode
 from scbench.results.sweep import Sweep, read_sweep
 from scbench.share.archive import SUFFIXES, write_archive
-from scbench.share.sessions import hashed
 from scbench.share.verify import verify
 
 DESCRIPTION = "archive.json"
