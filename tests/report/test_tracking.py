@@ -1,9 +1,11 @@
 import json
+import time
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import pandas as pd
 import pytest
 
 from scbench.errors import ScbenchError
@@ -11,6 +13,8 @@ from scbench.report.artifacts import attach_sweep
 from scbench.report.mlflow_links import address, comparison
 from scbench.report.tracking import track_sweep
 from scbench.results.files import write_text_atomic
+from scbench.results.frames import save_scored
+from scbench.results.labels import labels
 from scbench.results.scores import score_sweep
 from scbench.results.session_hashes import fingerprints
 from scbench.results.store import CellStore
@@ -158,3 +162,21 @@ def test_pages_of_a_server_are_the_servers_and_many_runs_are_charts():
     query = parse_qs(page.partition("?")[2])
     assert page.startswith("/#/experiments/3/runs?") and query["compareRunsMode"] == ["CHART"]
     assert query["searchFilter"] == ['tags.`scb.sweep` = "my sweep" AND tags.`scb.cell` != ""']
+
+
+@pytest.mark.slow
+def test_many_turns_of_many_cells_are_logged_in_time(tmp_path, monkeypatch):
+    """A tenth of 1,000 cells × 500 turns, in a tenth of the time that they may take, MLflow's start included."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    cells = {f"{n:04x}": cell("snapkv", budget=n + 1) for n in range(100)}
+    sessions = [f"s{n}" for n in range(100)]
+    records = [answers("0000", session, [True, False, True, True, False]) for session in sessions]
+    manifest = write_sweep(tmp_path, cells, records, sessions)
+    scored = score_sweep(manifest)
+    one = scored.scores[scored.scores["cell"] == "0000"]
+    names = {name: label.columns for name, label in labels(cells).items()}
+    scores = pd.concat([one.assign(cell=name, **names[name]) for name in cells])
+    save_scored(replace(scored, scores=scores, failures=scored.failures[:0]), manifest.parent)
+    began = time.process_time()
+    assert track_sweep(manifest).created == 100
+    assert time.process_time() - began < 30  # of this process: others may be busy

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from scbench.errors import ScbenchError
 from scbench.report.mlflow_links import HOST, PORT, address
 
-PATIENCE = 180  # seconds until the pages answer: MLflow takes 10 on a quiet machine
+PATIENCE = 300  # seconds until the pages answer: MLflow takes 10 on a quiet machine
 
 
 @contextmanager
