@@ -9,10 +9,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-slow check format clean
+.PHONY: help demo ui bench test test-slow check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
+	@echo "make ui         MLflow's pages on 127.0.0.1, at the comparison of the sweep tracked last (or SWEEP=name)"
 	@echo "make bench      measure speed and memory against peers (about two hours): results/bench.md"
 	@echo "make test       install, lint and types, fast tests"
 	@echo "make test-slow  the slow tests"
@@ -22,6 +23,9 @@ help:
 
 demo: $(VENV)/core.done
 	@$(BIN)/scbench sweep experiment=demo
+
+ui: $(VENV)/core.done
+	@$(BIN)/scbench ui $(SWEEP)
 
 bench: $(VENV)/core.done
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench $(BENCH)

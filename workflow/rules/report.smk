@@ -6,6 +6,7 @@ rule report:
     input:
         rules.score.output,
         rules.tables.output,
+        rules.track.output,
         sources("report/**/*"),
     output:
         MANIFEST.folder / "report.html",

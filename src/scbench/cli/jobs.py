@@ -42,7 +42,12 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def track(arguments: argparse.Namespace) -> int:
-    """Log to MLflow."""
+    """Log to MLflow: the cells' runs, or what was made of them."""
+    if arguments.artifacts:
+        from scbench.report.artifacts import attach_sweep
+
+        attach_sweep(arguments.manifest)
+        return 0
     from scbench.report.tracking import track_sweep
 
     track_sweep(arguments.manifest)
@@ -51,9 +56,11 @@ def track(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the table, the failures, where the files are and how to open them."""
-    from scbench.cli import outcome
+    from scbench.cli import outcome, sharing
 
     outcome.show(arguments.manifest)
+    if arguments.with_baselines is not None:
+        sharing.show_baselines(arguments.manifest, arguments.with_baselines)
     return 0
 
 

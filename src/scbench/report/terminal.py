@@ -29,7 +29,7 @@ def render_terminal(manifest_path: Path, console: Console | None = None) -> None
     summary = read_summary(manifest_path)
     folder = summary.sweep.folder
     for mode in summary.modes:
-        console.print(_rich(_shortened(cells_table(summary, mode))))
+        console.print(rich_table(_shortened(cells_table(summary, mode))))
     console.print(Text(cells_table(summary).note, style="dim"))
     for line in _failures(summary):
         console.print(Text(line, style="red"), soft_wrap=True)
@@ -48,7 +48,8 @@ def _shortened(table: Table) -> Table:
     )
 
 
-def _rich(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
+    """The table for a terminal; what models, data and users wrote is made visible."""
     rich = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, column in enumerate(table.columns):
         if any(isinstance(row[index], str) for row in table.rows):

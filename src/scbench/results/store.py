@@ -110,7 +110,7 @@ class SessionWriter:
         session = _whole_session(records, self._store.fingerprint)
         if session in self._sessions:
             raise ValueError(f"session {session!r} is already in {self._store.path}")
-        content = b"".join(map(_encode, records))
+        content = b"".join(map(encode, records))
         before = os.fstat(self._descriptor).st_size
         try:
             # One write, not a loop: a disk that takes only a part will not take the rest either.
@@ -205,7 +205,8 @@ def _decode(line: bytes) -> Record | None:
         return None
 
 
-def _encode(record: Record) -> bytes:
+def encode(record: Record) -> bytes:
+    """A record's line in its file."""
     # A lone surrogate has no UTF-8; `backslashreplace` writes it as the JSON escape that it is.
     text = json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", errors="backslashreplace") + b"\n"
