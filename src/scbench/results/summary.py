@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Outcome
+from scbench.results.comparing import compare
+from scbench.results.comparison import Comparison
 from scbench.results.frames import KEY, QUARTERS, Scored, read_scored
 from scbench.results.labels import Label, labels
 from scbench.results.statistics import cell_means, counted, turn_means
@@ -87,6 +89,11 @@ class Summary:
     def sessions(self, fingerprint: str) -> int:
         """How many of the sweep's sessions a cell has records of."""
         return self._sessions.get(fingerprint, 0)
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every row beside dense, and beside itself in another setting (`scbench.results.comparison`)."""
+        return compare(self.sweep.cells, self.labels, self.scored.scores)
 
     @cached_property
     def _counted(self) -> pd.DataFrame:
