@@ -8,7 +8,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -38,6 +38,7 @@ def one(interval: list[Interval]) -> Interval:
     return found
 
 
+@settings(max_examples=30)
 @given(turns)
 def test_the_mean_is_over_contexts_whatever_the_number_of_their_turns(turns: list[tuple[float, float, int]]) -> None:
     a, b, groups = (list(values) for values in zip(*turns, strict=True))

@@ -188,7 +188,7 @@ def test_missing_p_values_are_no_members_of_the_family():
     assert math.isnan(benjamini_hochberg([math.nan])[0])
 
 
-@given(st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("123456"), max_size=3)))
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("123456"), min_size=1, max_size=3)))
 def test_contexts_are_what_documents_connect(documents):
     found = contexts({("t", session): names for session, names in documents.items()})
     groups = {session: {session} for session in documents}

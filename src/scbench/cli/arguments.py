@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching, showing
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -158,7 +158,34 @@ COMMANDS = {
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
     "track": _job("log a scored sweep to MLflow", jobs.track, "track"),
-    "show": _job("print the table of a scored sweep, its failures, and where its files are", jobs.show, "show"),
+    "show": Command(
+        "print a scored sweep: its cells, failures and files; its turns, budgets or stages; or one dialogue",
+        showing.show,
+        {
+            "sweep": {"nargs": "?", "metavar": "SWEEP", "help": "a sweep of results/ by its name, or its folder"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json"},
+            "--by": {"choices": showing.VIEWS, "metavar": "VIEW", "help": ", ".join(showing.VIEWS)},
+            "--cell": {"metavar": "CELL", "help": "a cell's fingerprint (or its start), or words of its names"},
+            "--session": {"metavar": "ID", "help": "of the cell: which session (the first)"},
+            "--turn": {"type": int, "metavar": "N", "help": "of the session: this turn alone, from 1"},
+        },
+        "how to read the tables: docs/results.md",
+        (
+            "scbench show smoke",
+            "scbench show smoke --by budget",
+            "scbench show smoke --cell 'snapkv 25% retr_kv multi_turn' --turn 2",
+            "scbench show --manifest results/smoke/manifest.json",
+        ),
+    ),
+    "diff": Command(
+        "say what changed from one scored sweep to another, why, and whether beyond noise",
+        showing.diff,
+        {
+            "first": {"metavar": "SWEEP_A", "help": "a sweep of results/ by its name, or its folder"},
+            "second": {"metavar": "SWEEP_B", "help": "the one that is compared with it"},
+        },
+        examples=("scbench diff smoke results/smoke-1a2b3c4d",),
+    ),
 }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-Key = tuple[str, str]  # a task, and a session of it
+Key = tuple[str, str]  # a cell, and a session of it
 
 
 def contexts(documents: Mapping[Key, Iterable[str]]) -> dict[Key, str]:
     """The context of each session, by the name of one of its documents.
 
-    Sessions that share a document, directly or by way of others, have one context: they are not independent. A
-    session without documents is a context of its own.
+    Sessions that share a document, directly or by way of others, have one context: they are not independent. Every
+    session has a document.
     """
     parent: dict[str, str] = {}
 
@@ -21,10 +21,9 @@ def contexts(documents: Mapping[Key, Iterable[str]]) -> dict[Key, str]:
         return node
 
     first: dict[Key, str] = {}
-    for (task, session), names in documents.items():
-        nodes = sorted(set(names)) or [f"{task}/{session}"]
-        first[task, session] = nodes[0]
-        roots = sorted({root(node) for node in nodes})
+    for key, names in documents.items():
+        roots = sorted({root(name) for name in names})
+        first[key] = roots[0]
         for other in roots[1:]:
             parent[other] = roots[0]
     return {key: root(node) for key, node in first.items()}

@@ -46,16 +46,15 @@ def score_cells(sweep: Sweep) -> Scored:
         cell = sweep.cells[fingerprint]
         found = score_records(records, cell.task.type.name, cell.mode.options["kind"])
         names = {"cell": fingerprint} | label.columns
-        documents |= {(cell.task.name, record.session): record.documents for record in records}
+        documents |= {(fingerprint, r.session): r.documents or (f"{cell.task.name}/{r.session}",) for r in records}
         scores.add(
             score_columns(records, found, answers) | {name: [text] * len(records) for name, text in names.items()}
         )
         costs.add(cost_columns(records))
         failures += (names | row for row in _failure_rows(sweep, fingerprint, records))
     frame = scores.frame([name for name in SCORES if name != "context"], numbers=NUMBERS)
-    tasks = {fingerprint: cell.task.name for fingerprint, cell in sweep.cells.items()}
     one_of = contexts(documents)
-    keys = zip(frame["cell"].map(tasks), frame["session"], strict=True)
+    keys = zip(frame["cell"], frame["session"], strict=True)
     stages = sorted(name for name in costs.names if name not in KEY)
     return Scored(
         frame.assign(context=pd.array([one_of[key] for key in keys], dtype="str"))[list(SCORES)],
