@@ -81,9 +81,10 @@ def test_a_dialogue_has_question_gold_prediction_and_scores(shown, capsys, monke
 
 def test_a_failed_turn_has_no_scores(tmp_path):
     manifest = write_sweep(tmp_path, {"d0": cell()}, [answers("d0", "s0", [True], outcome=Outcome.OOM)])
-    Manifest.read(manifest).sessions("src-d0").write_text("")
+    asked = Session("s0", "retr_kv", "generated", "…", (Turn("why?", "the-value"),), ("d",), 1, 512)
+    sessions.write(Manifest.read(manifest).sessions("src-d0"), [asked])
     (answer,) = read_dialogue(manifest, "d").answers
-    assert (answer.scores, answer.question, answer.record.outcome) == (None, "", Outcome.OOM)
+    assert (answer.scores, answer.question, answer.record.outcome) == (None, "why?", Outcome.OOM)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +137,11 @@ def test_a_difference_no_larger_than_denses_own_is_noise(tmp_path):
 
 
 def test_why_a_cell_differs_is_said(tmp_path):
-    renamed = {"d0": CELLS["d0"], "m1": dataclasses.replace(CELLS["m0"], query="free")}
+    renamed = {"d0": CELLS["d0"], "m1": cell("snapkv", budget=0.25, options={"window": 8})}
     summaries, manifests = both(tmp_path, {"d0": True, "m1": False}, renamed)
     other = dataclasses.replace(manifests[1], hashes={"m1": {"method": "ff"}})
     (one,) = [one for one in differences(*summaries, (manifests[0], other)) if one.causes]
-    assert one.causes == ("query: aware → free", "method: none → ff")
+    assert one.causes == ("methods.0.options.window: none → 8", "method: none → ff")
     assert only(*summaries) == ["tiny · dense_repeat · multi_turn · Retr.KV (gen)"]
 
 

@@ -89,7 +89,7 @@ def render_dialogue(
         console.print(Text(f"\nturn {record.turn + 1}: {record.outcome.value}, {scored}", style="bold"))
         gold = " | ".join(record.gold) if isinstance(record.gold, tuple) else str(record.gold)
         said = {
-            "question": answer.question or "n/a (its sessions file is not there)",
+            "question": answer.question,
             "gold": gold,
             "prediction": record.prediction,
             "detail": record.detail,

@@ -21,7 +21,7 @@ LISTED = 10  # cells that an error names
 
 @dataclass(frozen=True)
 class Answer:
-    """A turn: what was asked (empty where the sessions file is not there), the record, and both scores if it ended."""
+    """A turn: what was asked, the record, and both scores if it ended."""
 
     question: str
     record: Record
@@ -57,7 +57,7 @@ def read_dialogue(manifest_path: Path, wanted: str, session: str | None = None, 
     scores = score_records(records, sweep.cells[cell].task.type.name, sweep.cells[cell].mode.options["kind"])
     questions = _questions(manifest_path, cell, chosen)
     answers = tuple(
-        Answer(questions.get(record.turn, ""), record, None if record.outcome in FAILED else score)
+        Answer(questions[record.turn], record, None if record.outcome in FAILED else score)
         for record, score in zip(records, scores, strict=True)
         if record.session == chosen and turn in (None, record.turn + 1)
     )
@@ -87,11 +87,9 @@ def _text(label: Label) -> str:
 
 
 def _questions(manifest_path: Path, cell: str, session: str) -> dict[int, str]:
-    """The questions of a session by turn; none where the sessions file is not there."""
+    """The questions of a session by turn."""
     manifest = Manifest.read(manifest_path.resolve())
     source = next(family.source for family in manifest.families if cell in family.cells)
     path = manifest.sessions(source)
-    if not path.exists():
-        return {}
     asked = (one for one in sessions.read(path) if one.id == session)
     return {place: turn.question for one in asked for place, turn in enumerate(one.turns)}
