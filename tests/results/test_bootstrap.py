@@ -96,7 +96,7 @@ def test_the_draws_are_those_of_a_naive_loop_over_two_tasks_that_share_a_context
     for draw in range(weights.samples):
         means = []
         for place in (0, 1):
-            low, high = weights.pseudo(0.25 * 22 / 21, place)
+            low, high = weights.pseudo(0.25 * 22 / 21, place).T
             each = {name: weights.of([name])[draw, 0] for name in names[place]}
             top = sum(each[n] * v for n, v in zip(names[place], values[place], strict=True)) + high[draw]
             means.append(top / (sum(each.values()) + low[draw] + high[draw]))

@@ -74,6 +74,7 @@ class Weights:
         self.samples = samples
         self._seed = seed
         self._known: dict[str, Floats] = {}
+        self._pseudo: dict[tuple[float, int], Floats] = {}
         self._stacked: dict[tuple[str, ...], Floats] = {}
 
     def of(self, contexts: Sequence[str]) -> Floats:
@@ -83,10 +84,11 @@ class Weights:
             self._stacked[names] = np.stack([self._column(context) for context in names], axis=1)
         return self._stacked[names]
 
-    def pseudo(self, weight: float, part: int) -> tuple[Floats, Floats]:
-        """The weights of the lowest and the highest pseudo-context of the `part`-th task."""
-        low, high = self._generator(f"pseudo/{part}").standard_gamma(weight, (2, self.samples))
-        return low, high
+    def pseudo(self, weight: float, part: int) -> Floats:
+        """The weights of the lowest and the highest pseudo-context (columns) of the `part`-th task."""
+        if (weight, part) not in self._pseudo:
+            self._pseudo[weight, part] = self._generator(f"pseudo/{part}").standard_gamma(weight, (self.samples, 2))
+        return self._pseudo[weight, part]
 
     def _column(self, context: str) -> Floats:
         if context not in self._known:
@@ -142,16 +144,15 @@ def _part(values: Floats, groups: Sequence[Hashable]) -> Part | None:
     return Part(tuple(map(str, range(len(means)))), means[:, None], np.ones((len(means), 1)))
 
 
-def _draws(part: Part, pseudo: tuple[Floats, Floats], bounds: Floats, weights: Weights) -> Floats:
+def _draws(part: Part, pseudo: Floats, bounds: Floats, weights: Weights) -> Floats:
     """The draws (rows) of each statistic (column) of one task; `pseudo` are the weights of its pseudo-contexts."""
     drawn = weights.of(part.contexts)
-    low, high = pseudo
     each = part.counts.sum(axis=0) / np.maximum(part.sizes, 1)  # a pseudo-context is as large as the others
-    extreme = np.outer(low, bounds[0] * each) + np.outer(high, bounds[1] * each)
     alike = bool((part.counts == part.counts[:, :1]).all())
-    counted = drawn @ (part.counts[:, :1] if alike else part.counts)
+    counts, sizes = (part.counts[:, :1], each[:1]) if alike else (part.counts, each)
+    heavy = drawn @ counts + pseudo @ np.stack([sizes, sizes])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((drawn @ part.sums + extreme) / (counted + np.outer(low + high, each)))
+        return np.asarray((drawn @ part.sums + pseudo @ (bounds * each)) / heavy)
 
 
 def _intervals(draws: Floats, estimates: Floats, sizes: NDArray[np.int64]) -> list[Interval]:
