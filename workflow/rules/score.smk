@@ -6,7 +6,7 @@ localrules:
 rule score:
     input:
         stamps=[MANIFEST.stamp(family.id) for family in MANIFEST.families],
-        sources=sources("scoring/**/*.py", "results/scores.py", "results/labels.py"),
+        sources=sources("scoring/**/*.py", *(f"results/{name}.py" for name in ("scores", "labels", "columns", "contexts", "frames"))),
     output:
         MANIFEST.folder / "scores.csv",
         MANIFEST.folder / "costs.csv",

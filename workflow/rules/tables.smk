@@ -5,7 +5,7 @@ localrules:
 rule tables:
     input:
         rules.score.output,
-        sources("results/*"),
+        sources("results/*.py"),
     output:
         MANIFEST.folder / "tables/cells.md",
     params:
