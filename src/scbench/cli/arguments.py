@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, tracking
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, showing, tracking
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -191,17 +191,39 @@ COMMANDS = {
         "track",
         **{"--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"}},
     ),
-    "show": _job(
-        "print the table of a scored sweep, its failures, and where its files are",
-        jobs.show,
-        "show",
-        **{
+    "show": Command(
+        "print a scored sweep: its cells, failures and files; its turns, budgets or stages; or one dialogue",
+        showing.show,
+        {
+            "sweep": {"nargs": "?", "metavar": "SWEEP", "help": "a sweep of results/ by its name, or its folder"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json"},
+            "--by": {"choices": showing.VIEWS, "metavar": "VIEW", "help": ", ".join(showing.VIEWS)},
+            "--cell": {"metavar": "CELL", "help": "a cell's fingerprint (or its start), or words of its names"},
+            "--session": {"metavar": "ID", "help": "of the cell: which session (the first)"},
+            "--turn": {"type": int, "metavar": "N", "help": "of the session: this turn alone, from 1"},
             "--with-baselines": {
                 "type": Path,
                 "metavar": "FOLDER",
                 "help": "a folder of archives: rows of those that verify, and asked the same, stand beside",
-            }
+            },
         },
+        "how to read the tables: docs/results.md",
+        (
+            "scbench show smoke",
+            "scbench show smoke --by budget",
+            "scbench show smoke --with-baselines baselines",
+            "scbench show smoke --cell 'snapkv 25% retr_kv multi_turn' --turn 2",
+            "scbench show --manifest results/smoke/manifest.json",
+        ),
+    ),
+    "diff": Command(
+        "say what changed from one scored sweep to another, why, and whether beyond noise",
+        showing.diff,
+        {
+            "first": {"metavar": "SWEEP_A", "help": "a sweep of results/ by its name, or its folder"},
+            "second": {"metavar": "SWEEP_B", "help": "the one that is compared with it"},
+        },
+        examples=("scbench diff smoke results/smoke-1a2b3c4d",),
     ),
 }
 

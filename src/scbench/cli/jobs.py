@@ -54,16 +54,6 @@ def track(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show(arguments: argparse.Namespace) -> int:
-    """Print the table, the failures, where the files are and how to open them."""
-    from scbench.cli import outcome, sharing
-
-    outcome.show(arguments.manifest)
-    if arguments.with_baselines is not None:
-        sharing.show_baselines(arguments.manifest, arguments.with_baselines)
-    return 0
-
-
 def doctor(arguments: argparse.Namespace) -> int:
     """Print what this machine can run."""
     from scbench.doctor import findings

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scbench.errors import ScbenchError
 from scbench.record import Outcome, Record
-from scbench.results.files import sync_folder, write_bytes_atomic
+from scbench.results.files import parse_json, sync_folder, write_bytes_atomic
 from scbench.results.lock import writer_lock
 
 FAILED = frozenset({Outcome.OOM, Outcome.TIMEOUT, Outcome.ERROR})
@@ -200,7 +200,7 @@ def _continues(pending: Sequence[Record], record: Record, fingerprint: str) -> b
 
 def _decode(line: bytes) -> Record | None:
     try:
-        return Record.from_dict(json.loads(line))
+        return Record.from_dict(parse_json(line))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
