@@ -17,7 +17,7 @@ from scbench.grid.manifest import Manifest
 from scbench.report import overview
 from scbench.report.figures.catalogue import all_charts
 from scbench.report.figures.interactive import spec
-from scbench.report.figures.static import draw, save, to_svg
+from scbench.report.figures.static import save
 from scbench.report.gathered import Gathered, gather
 from scbench.report.shelf import FOLDER, Shelf, pack
 from scbench.report.text import visible
@@ -63,9 +63,7 @@ def _figures(summary: Summary, gathered: Gathered, shelf: Shelf, folder: Path) -
     shutil.rmtree(folder, ignore_errors=True)
     drawn = []
     for chart in charts:
-        figure = draw(chart)
-        save(figure, chart.name, folder)
-        svg = base64.b64encode(to_svg(figure).encode("utf-8")).decode("ascii")
+        svg = base64.b64encode(save(chart, folder).encode("utf-8")).decode("ascii")
         drawn.append(Drawn(chart.name, chart.title, chart.note, svg))
     shelf.put("figures", {chart.name: spec(chart) for chart in charts})
     return drawn

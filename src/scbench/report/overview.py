@@ -31,7 +31,7 @@ def facts(summary: Summary, manifest: Manifest, gathered: Gathered) -> list[tupl
     devices = sorted(value for name, value in gathered.provenance if name == "device")
     return [
         *((name, ", ".join(filter(None, dict.fromkeys(values)))) for name, values in lists.items()),
-        ("size", f"{len(gathered.cells)} cells, {len(sessions)} sessions, {gathered.turns} turns answered"),
+        ("size", f"cells: {len(gathered.cells)}, sessions: {len(sessions)}, turns with a record: {gathered.turns}"),
         ("device", ", ".join(devices)),
         ("command", " ".join(("scbench sweep", *manifest.overrides))),
     ]

@@ -13,7 +13,9 @@ from scbench.report.figures.spots import Contender, Spot, contenders, spots
 from scbench.results.summary import Summary
 
 Look = Mapping[str, Mapping[int, float]]  # by measure, then step
-WEIGHTS = "Mean over full-attention layers, key-value heads, turns and sessions; later steps have the longer answers only."
+WEIGHTS = (
+    "Mean over full-attention layers, key-value heads, turns and sessions; later steps have the longer answers only."
+)
 MEASURES = {
     "mass": ("attention_mass", "Attention on what the cache holds", "share of dense attention"),
     "since_compression": (
@@ -61,7 +63,7 @@ def _chart(measure: str, summary: Summary, model: str, looks: Mapping[str, Look]
     made = panels(spots(summary, model), contenders(summary, model), points, by_budget=True)
     name, title, unit = MEASURES[measure]
     parts = tuple(panel for _, panel in made)
-    x = Axis("answer tokens before this step")
+    x = Axis("answer tokens before this step", low=0, whole=True)
     return Lines(name, title, WEIGHTS, x, Axis(unit, low=-0.03, high=1.03), parts) if parts else None
 
 

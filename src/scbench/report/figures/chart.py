@@ -16,13 +16,17 @@ class Style:
 
 @dataclass(frozen=True)
 class Axis:
-    """`ticks` name the positions 0, 1, …; without them the axis is one of numbers, from `low` to `high` if given."""
+    """`ticks` name the positions 0, 1, …; without them the axis is one of numbers, from `low` to `high` if given.
+
+    `whole`: of counts, with nothing between two of them.
+    """
 
     title: str
     ticks: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
     log: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from scbench.report.figures.style import COLOURS, MISSING
 from scbench.report.text import visible
 
 PATTERNS = ("", "/", ".", "\\", "x", "-", "+", "|")
+TICKS = 8
 Plain = dict[str, Any]
 
 
@@ -32,12 +33,16 @@ def _(chart: Lines) -> Plain:
     traces = []
     for number, panel in enumerate(chart.panels, 1):
         for series in panel.series:
-            shown = {"name": _text(series.name), "legendgroup": series.name, "showlegend": series.name not in seen}
+            shown = {
+                "name": _text(series.name),
+                "legendgroup": _text(series.name),
+                "showlegend": series.name not in seen,
+            }
             traces.append(_trace(chart, series) | shown | _axes(number))
             seen.add(series.name)
     return {
         "traces": traces,
-        "x": _axis(chart.x) | ({"type": "log"} if chart.x.log else {}),
+        "x": _axis(chart.x) | _steps(chart),
         "y": [_axis(chart.y) for _ in chart.panels],
         "panels": [_text(panel.title) for panel in chart.panels],
         "width": 280,
@@ -51,7 +56,11 @@ def _(chart: Stacks) -> Plain:
         "traces": [trace for number, panel in enumerate(chart.panels, 1) for trace in _bars(panel, number)],
         "x": _axis(chart.x),
         "y": [
-            {"tickvals": list(range(len(panel.rows))), "ticktext": list(map(_text, panel.rows)), "autorange": "reversed"}
+            {
+                "tickvals": list(range(len(panel.rows))),
+                "ticktext": list(map(_text, panel.rows)),
+                "autorange": "reversed",
+            }
             for panel in chart.panels
         ],
         "panels": [_text(panel.title) for panel in chart.panels],
@@ -89,7 +98,11 @@ def _(chart: Heat) -> Plain:
         "traces": traces,
         "x": {"tickangle": -30, "automargin": True},
         "y": [
-            {"tickvals": list(range(len(panel.rows))), "ticktext": list(map(_text, panel.rows)), "autorange": "reversed"}
+            {
+                "tickvals": list(range(len(panel.rows))),
+                "ticktext": list(map(_text, panel.rows)),
+                "autorange": "reversed",
+            }
             for panel in chart.panels
         ],
         "panels": [_text(panel.title) for panel in chart.panels],
@@ -121,7 +134,7 @@ def _bars(panel: Bars, number: int) -> Iterator[Plain]:
             "type": "bar",
             "orientation": "h",
             "name": _text(part.name),
-            "legendgroup": part.name,
+            "legendgroup": _text(part.name),
             "showlegend": number == 1,
             "x": [_number(value) for value in part.values],
             "y": list(range(len(panel.rows))),
@@ -130,7 +143,7 @@ def _bars(panel: Bars, number: int) -> Iterator[Plain]:
             "hovertemplate": f"<b>%{{text}}</b><br>{_text(part.name)}: %{{x:.4g}} s<extra></extra>",
             "marker": {
                 "color": COLOURS[index % len(COLOURS)],
-                "pattern": {"shape": PATTERNS[index % len(PATTERNS)], "solidity": 0.2, "fgcolor": "white"},
+                "pattern": {"shape": PATTERNS[index % len(PATTERNS)], "solidity": 0.15, "fillmode": "overlay"},
             },
         } | _axes(number)
 
@@ -145,6 +158,14 @@ def _axis(axis: Axis) -> Plain:
     elif axis.low == 0:
         made["rangemode"] = "tozero"
     return made
+
+
+def _steps(chart: Lines) -> Plain:
+    """Where the horizontal axis has its ticks, if not where Plotly would put them."""
+    xs = {point.x for panel in chart.panels for series in panel.series for point in series.points}
+    if chart.x.log:
+        return {"type": "log", "tickvals": sorted(xs), "ticktext": [f"{x:g}" for x in sorted(xs)]}
+    return {"dtick": max(1, math.ceil(max(xs) / TICKS))} if chart.x.whole else {}
 
 
 def _axes(number: int) -> Plain:

@@ -14,8 +14,8 @@ from scbench.results.summary import Summary
 NOTE = (
     "Mean strict score against the mean bytes of key-value cache stored at the start of an answer; the budgets of one "
     "method are joined. Dotted: the Pareto front, the settings that no other one beats in both score and bytes "
-    "(bounds, which are no methods to choose, left out). It is drawn through means, as they are: see the tables for how "
-    "sure they are. n/a: methods without a mean in a panel."
+    "(bounds, which are no methods to choose, left out). It is drawn through means: the tables say how sure they are. "
+    "n/a: methods without a mean in a panel."
 )
 
 

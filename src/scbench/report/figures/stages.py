@@ -15,10 +15,12 @@ NOTE = (
     "drawn."
 )
 
+ORDER = ("rewrite", "prefill", "compress", "extend", "question", "decode", "fidelity", "diagnostics")
+
 
 def chart(summary: Summary, model: str) -> Stacks | None:
     """Seconds by stage and scope, stacked, a panel per mode and mean over tasks; None where no time was recorded."""
-    stages = [stage for stage in summary.stages if stage.endswith("_s")]
+    stages = sorted((stage for stage in summary.stages if stage.endswith("_s")), key=_place)
     places = spots(summary, model)
     means = [spot for spot in places if len(spot.titles) > 1]
     alone = [spot for spot in places if not any(set(spot.titles) <= set(mean.titles) for mean in means)]
@@ -32,6 +34,12 @@ def chart(summary: Summary, model: str) -> Stacks | None:
         if not all(isnan(value) for part in parts for value in part.values):
             bars.append(Bars(spot.title, tuple(row.name for row in rows), parts))
     return Stacks("stages", "Time by stage", NOTE, Axis("seconds", low=0), tuple(bars)) if bars else None
+
+
+def _place(stage: str) -> int:
+    """Stages in the order in which they happen; one that is not known here comes last."""
+    name = stage.split("_")[0]
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _name(stage: str) -> str:

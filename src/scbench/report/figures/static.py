@@ -1,4 +1,4 @@
-"""Charts for paper: drawn by matplotlib, saved as SVG, PDF and PNG."""
+"""Charts for paper: drawn by matplotlib, saved as SVG and PDF."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from scbench.report.figures.chart import Axis, Bars, Chart, Grid, Heat, Lines, Panel, Stacks, Style
 from scbench.report.figures.style import COLOURS, MISSING
 from scbench.report.text import visible
-from scbench.results.files import write_bytes_atomic
+from scbench.results.files import write_bytes_atomic, write_text_atomic
 
 PANELS_PER_LINE = 4
+WIDTH, HEIGHT = 2.9, 2.6  # of a panel with its labels, in inches
+LEFT, BOTTOM, TOP = 0.6, 0.65, 0.4
 MARKERS = {
     "circle": "o",
     "square": "s",
@@ -45,29 +50,19 @@ LOOK = {
 }
 
 
-def save(figure: Figure, name: str, folder: Path) -> list[Path]:
-    """Write `<name>.svg`, `.pdf` and `.png`, the same bytes for the same figure; gives their paths."""
-    files = {
-        folder / f"{name}.svg": to_svg(figure).encode("utf-8"),
-        folder / f"{name}.pdf": _printed(figure, "pdf", {"CreationDate": None}),
-        folder / f"{name}.png": _printed(figure, "png", {}),
-    }
-    for path, content in files.items():
-        write_bytes_atomic(path, content)
-    return list(files)
-
-
-def to_svg(figure: Figure) -> str:
-    """The figure as an SVG element; labels are escaped."""
-    svg = _printed(figure, "svg", {"Date": None}).decode("utf-8")
-    return svg[svg.index("<svg") :]
-
-
-def _printed(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    content = io.BytesIO()
+def save(chart: Chart, folder: Path) -> str:
+    """Write `<name>.svg` and `<name>.pdf`, the same bytes for the same chart; gives the SVG, one element."""
+    figure = draw(chart)
     with matplotlib.rc_context(LOOK):
-        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
-    return content.getvalue()
+        svg, pdf = io.StringIO(), io.BytesIO()
+        # Straight to the formats: `savefig` draws everything once more for each.
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+    text = svg.getvalue()
+    element = text[text.index("<svg") :]
+    write_text_atomic(folder / f"{chart.name}.svg", element)
+    write_bytes_atomic(folder / f"{chart.name}.pdf", pdf.getvalue())
+    return element
 
 
 @singledispatch
@@ -78,16 +73,23 @@ def draw(chart: Chart) -> Figure:
 
 @draw.register
 def _(chart: Lines) -> Figure:
-    across, down = _layout(len(chart.panels), PANELS_PER_LINE)
     looks = {series.name: series.style for panel in chart.panels for series in panel.series}
-    columns = max(1, min(across, 140 // (8 + max(map(len, looks)))))
+    across = min(PANELS_PER_LINE, len(chart.panels))
+    down = math.ceil(len(chart.panels) / across)
+    wide = max(4.5, WIDTH * across)
+    columns = max(1, int(wide * 10) // (6 + max(map(len, looks))))
+    below = 0.25 + 0.19 * math.ceil(len(looks) / columns)
+    tall = HEIGHT * down + below
     with matplotlib.rc_context(LOOK):
-        size = (max(4.5, 2.9 * across), 2.5 * down + 0.3 + 0.2 * math.ceil(len(looks) / columns))
-        figure = Figure(figsize=size, layout="constrained")
-        for number, panel in enumerate(chart.panels, 1):
-            _lines(figure.add_subplot(down, across, number), chart, panel)
+        # Places are set by hand: to have them found takes seconds per figure where panels are many.
+        figure = Figure(figsize=(wide, tall))
+        for number, panel in enumerate(chart.panels):
+            left = (number % across) * WIDTH + LEFT
+            bottom = tall - (number // across + 1) * HEIGHT + BOTTOM
+            place = (left / wide, bottom / tall, (WIDTH - LEFT - 0.1) / wide, (HEIGHT - BOTTOM - TOP) / tall)
+            _lines(figure.add_axes(place), chart, panel)
         handles = [Line2D([], [], label=visible(name), **_line(look)) for name, look in looks.items()]
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+        figure.legend(handles=handles, loc="lower left", ncols=columns, frameon=False)
     return figure
 
 
@@ -121,11 +123,6 @@ def _(chart: Heat) -> Figure:
     return figure
 
 
-def _layout(count: int, most: int) -> tuple[int, int]:
-    across = min(most, count)
-    return across, math.ceil(count / across)
-
-
 def _lines(axes: Any, chart: Lines, panel: Panel) -> None:
     for series in panel.series:
         axes.plot(
@@ -147,6 +144,8 @@ def _lines(axes: Any, chart: Lines, panel: Panel) -> None:
 
 def _scale(axis: Any, limit: Any, wanted: Axis, values: list[float]) -> None:
     axis.set_label_text(wanted.title)
+    if wanted.whole:
+        axis.set_major_locator(MaxNLocator(5, integer=True))
     if wanted.ticks:
         axis.set_ticks(range(len(wanted.ticks)), [visible(tick) for tick in wanted.ticks], rotation=30, ha="right")
         limit(-0.5, len(wanted.ticks) - 0.5)

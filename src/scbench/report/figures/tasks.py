@@ -8,7 +8,7 @@ from scbench.report.figures.chart import Grid, Heat
 from scbench.report.figures.spots import contenders, spots
 from scbench.results.summary import Summary
 
-NOTE = "Mean strict score in %. An empty field is n/a."
+NOTE = "Mean strict score in %. A grey field is n/a."
 
 
 def chart(summary: Summary, model: str) -> Heat | None:

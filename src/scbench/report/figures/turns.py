@@ -28,4 +28,4 @@ def chart(summary: Summary, model: str) -> Lines | None:
     made = panels(spots(summary, model), contenders(summary, model), points, by_budget=True)
     y = Axis("strict, %", low=-5, high=105)
     parts = tuple(panel for _, panel in made)
-    return Lines("score_turn", "Score by turn", NOTE, Axis("turn"), y, parts) if parts else None
+    return Lines("score_turn", "Score by turn", NOTE, Axis("turn", whole=True), y, parts) if parts else None
