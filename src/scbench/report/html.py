@@ -23,11 +23,12 @@ from scbench.report.shelf import FOLDER, Shelf, pack
 from scbench.report.text import visible
 from scbench.results.files import write_text_atomic
 from scbench.results.summary import Summary, read_summary
-from scbench.results.table import Column, Table
+from scbench.results.table import Column, Table, Value
 from scbench.results.tables import all_tables
 
 SCRIPTS = ("data.js", "tables.js", "figures.js", "answers.js")
 MOST_ROWS = 2000  # of a table in the page; its file has them all
+WORD = 40  # characters that are not broken
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _page(summary: Summary, manifest: Manifest, gathered: Gathered, figures: lis
         beside=[cell["id"] for cell in gathered.cells if cell["id"] in set(shelf.files)],
         folder=FOLDER,
         most_rows=MOST_ROWS,
-        text_columns=_text_columns,
+        kinds=_kinds,
     )
 
 
@@ -124,8 +125,15 @@ def _asset(name: str) -> str:
     return (files("scbench.report") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _text_columns(table: Table) -> list[bool]:
-    return [any(isinstance(row[index], str) for row in table.rows) for index in range(len(table.columns))]
+def _kinds(table: Table) -> list[str]:
+    """How each column is set: a `number` to the right, a `word` on one line, a `text` on several."""
+    return [_kind([row[index] for row in table.rows]) for index in range(len(table.columns))]
+
+
+def _kind(values: list[Value]) -> str:
+    if not any(isinstance(value, str) for value in values):
+        return "number"
+    return "word" if max(len(str(value)) for value in values) <= WORD else "text"
 
 
 def _provenance(gathered: Gathered) -> Table:

@@ -4,7 +4,6 @@ from math import isnan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wide_sweep import wide_sweep
 
 from scbench.record import Diagnostics, Fidelity, Outcome, StageTime
 from scbench.report.figures import attention, budgets, divergence, lengths, memory, stages, tasks, turns
@@ -14,6 +13,7 @@ from scbench.report.figures.style import styles
 from scbench.results.scores import score_sweep, sweep_records
 from scbench.results.summary import read_summary
 from sweep_builder import MIB, answers, cell, write_sweep
+from wide_sweep import wide_sweep
 
 
 def summary(root, cells, records):
