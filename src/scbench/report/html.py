@@ -62,6 +62,7 @@ def _figures(summary: Summary, gathered: Gathered, shelf: Shelf, folder: Path) -
     """Draw all figures: as files, and for the page. Files of figures that are no longer made go."""
     charts = all_charts(summary, gathered.looks)
     shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     drawn = []
     for chart in charts:
         svg = base64.b64encode(save(chart, folder).encode("utf-8")).decode("ascii")
