@@ -48,13 +48,13 @@ def gather(summary: Summary, manifest: Manifest, shelf: Shelf) -> Gathered:
     for source, names in wanted.items():
         shelf.put(source, questions(manifest.sessions(source), frozenset(names)))
     dense = dense_cells(summary.sweep.cells)
-    scores = {str(cell): _scores(turns) for cell, turns in summary.scored.scores.groupby("cell", sort=False)}
+    scored = {str(cell): turns for cell, turns in summary.scored.scores.groupby("cell", sort=False)}
     index: list[Plain] = []
     looks: dict[str, Look] = {}
     provenance: Counter[tuple[str, str]] = Counter()
     for cell, label in summary.labels.items():
         records = sweep_records(summary.sweep, cell)
-        shelf.put(cell, answers(records, scores.get(cell, {})))
+        shelf.put(cell, answers(records, _scores(scored[cell]) if cell in scored else {}))
         looks[cell] = look(records)
         provenance.update(item for record in records for item in record.provenance.items())
         about = {"id": cell, "turns": len(records), "source": sources[cell], "dense": dense.get(cell)}
