@@ -1,4 +1,7 @@
 import dataclasses
+import json
+
+import pytest
 
 from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
@@ -64,6 +67,21 @@ def test_flags_warn_of_failures_of_few_sessions_and_of_mixed_code(tmp_path):
     assert "On 2 turns the gold answer stood in what was cut" in text
     assert "Fewer than 20 sessions, so hardly a claim: Retr.KV (gen)." in text
     assert "Not all turns were made with the same commit: a, b." in text
+
+
+@pytest.mark.parametrize(
+    ("tracked", "page"),
+    [
+        (None, None),
+        ({"tracking_uri": "x"}, None),
+        ({"compare": "javascript:alert(1)"}, None),
+        ({"compare": "http://127.0.0.1:5000/#/x", "start": "make ui"}, ("http://127.0.0.1:5000/#/x", "make ui")),
+    ],
+)
+def test_mlflow_is_linked_where_it_has_the_runs(tmp_path, tracked, page):
+    if tracked is not None:
+        (tmp_path / "mlflow.json").write_text(json.dumps(tracked))
+    assert overview.comparison_page(tmp_path) == page
 
 
 def test_there_are_no_flags_without_a_reason(tmp_path):

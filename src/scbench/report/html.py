@@ -92,6 +92,7 @@ def _page(summary: Summary, manifest: Manifest, gathered: Gathered, figures: lis
         facts=overview.facts(summary, manifest, gathered),
         flags=overview.flags(summary, gathered),
         front=overview.front_table(summary),
+        comparison=overview.comparison_page(summary.sweep.folder),
         tables=list(tables.values()),
         figures=figures,
         failures=failures,

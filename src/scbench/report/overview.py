@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
@@ -35,6 +37,16 @@ def facts(summary: Summary, manifest: Manifest, gathered: Gathered) -> list[tupl
         ("device", ", ".join(devices)),
         ("command", " ".join(("scbench sweep", *manifest.overrides))),
     ]
+
+
+def comparison_page(folder: Path) -> tuple[str, str] | None:
+    """Where MLflow compares the sweep's runs, and the command that serves it first (or none); None before tracking."""
+    try:
+        tracked = json.loads((folder / "mlflow.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    page = str(tracked.get("compare", ""))
+    return (page, str(tracked.get("start", ""))) if page.startswith(("http://", "https://")) else None
 
 
 def front_table(summary: Summary) -> Table:
