@@ -17,6 +17,7 @@ def unpacked(text):
 
 def test_packed_text_is_the_same_every_time_and_plain_ascii():
     assert pack("漢</script>") == pack("漢</script>")
+    assert base64.b64decode(pack("x"))[4:8] == bytes(4)  # no time of day
     assert re.fullmatch(r"[A-Za-z0-9+/=]+", pack("漢</script>"))
 
 
