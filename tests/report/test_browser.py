@@ -166,7 +166,8 @@ def test_a_mark_says_what_it_is_and_print_has_the_drawings_for_paper(visit, repo
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert figure.locator(".static").is_visible() and figure.locator(".interactive").is_hidden()
-    assert figure.locator(".static").evaluate("(image) => image.complete && image.naturalWidth > 100")
+    sizes = page.locator(".static").evaluate_all("(images) => images.map((image) => image.naturalWidth)")
+    assert len(sizes) == 10 and min(sizes) > 100
     assert page.locator("#table-cells table").is_visible()
     shot(page, "print")
 

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from scbench.grid.manifest import Manifest
 from scbench.report import overview
 from scbench.report.figures.catalogue import all_charts
+from scbench.report.figures.chart import Chart
 from scbench.report.figures.interactive import spec
 from scbench.report.figures.static import save
 from scbench.report.gathered import Gathered, gather
@@ -33,11 +34,9 @@ WORD = 40  # characters that are not broken
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure of the page: its chart's texts, and the SVG as Base64."""
+    """A figure of the page: its chart, and the SVG of it."""
 
-    name: str
-    title: str
-    note: str
+    chart: Chart
     svg: str
 
 
@@ -51,31 +50,33 @@ def report_sweep(manifest_path: Path) -> Path:
     folder = summary.sweep.folder
     shelf = Shelf(folder)
     gathered = gather(summary, manifest, shelf)
-    figures = _figures(summary, gathered, shelf, folder / "figures")
+    figures = _figures(summary, gathered, folder / "figures")
     path = folder / "report.html"
     write_text_atomic(path, _page(summary, manifest, gathered, figures, shelf))
     shelf.sweep_out()
     return path
 
 
-def _figures(summary: Summary, gathered: Gathered, shelf: Shelf, folder: Path) -> list[Drawn]:
+def _figures(summary: Summary, gathered: Gathered, folder: Path) -> list[Drawn]:
     """Draw all figures: as files, and for the page. Files of figures that are no longer made go."""
     charts = all_charts(summary, gathered.looks)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    drawn = []
-    for chart in charts:
-        svg = base64.b64encode(save(chart, folder).encode("utf-8")).decode("ascii")
-        drawn.append(Drawn(chart.name, chart.title, chart.note, svg))
-    shelf.put("figures", {chart.name: spec(chart) for chart in charts})
-    return drawn
+    return [Drawn(chart, save(chart, folder)) for chart in charts]
 
 
 def _page(summary: Summary, manifest: Manifest, gathered: Gathered, figures: list[Drawn], shelf: Shelf) -> str:
     """The page's text; what models, data and users wrote is made visible and escaped, all of it."""
     plotly = _plotly() if figures else ""
     index = {"cells": gathered.cells, "files": shelf.files}
-    data = shelf.page | {"index": pack(json.dumps(index))} | ({"plotly": pack(plotly)} if plotly else {})
+    specs = {drawn.chart.name: spec(drawn.chart) for drawn in figures}
+    own = {
+        "index": json.dumps(index),
+        "drawings": json.dumps({drawn.chart.name: drawn.svg for drawn in figures}),
+        "figures": json.dumps(specs, allow_nan=False),
+        "plotly": plotly,
+    }
+    data = shelf.page | {name: pack(text) for name, text in own.items()}
     script = "\n".join(_asset(name) for name in SCRIPTS)
     environment = Environment(
         loader=PackageLoader("scbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -94,7 +95,7 @@ def _page(summary: Summary, manifest: Manifest, gathered: Gathered, figures: lis
         front=overview.front_table(summary),
         comparison=overview.comparison_page(summary.sweep.folder),
         tables=list(tables.values()),
-        figures=figures,
+        figures=[drawn.chart for drawn in figures],
         failures=failures,
         provenance=_provenance(gathered),
         cell_count=len(gathered.cells),

@@ -14,7 +14,7 @@ from scbench.report.text import visible
 from scbench.results.files import write_text_atomic
 
 FOLDER = "report_answers"
-IN_PAGE = 12_000_000  # characters of packed data, so that a page stays below 20 MB with tables and figures
+IN_PAGE = 10_000_000  # characters of packed data, so that a page stays below 20 MB with tables and figures
 
 
 class Shelf:

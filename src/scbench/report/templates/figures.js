@@ -82,6 +82,16 @@ function legendHeight(spec, width) {
   return 22 * Math.ceil(names.length / across) + 16;
 }
 
+async function drawForPaper() {
+  const drawings = JSON.parse(await get("drawings"));
+  for (const figure of document.querySelectorAll("figure")) {
+    const drawing = new Blob([drawings[figure.id.slice("figure-".length)]], { type: "image/svg+xml" });
+    figure.querySelector(".static").src = URL.createObjectURL(drawing);
+  }
+}
+
+drawForPaper();
+
 const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
