@@ -10,6 +10,7 @@ rule report:
         sources("report/**/*"),
     output:
         MANIFEST.folder / "report.html",
+        directory(MANIFEST.folder / "figures"),
     params:
         manifest=MANIFEST.path,
     shell:

@@ -45,8 +45,8 @@ def show_baselines(manifest: Path, folder: Path) -> None:
     from rich.text import Text
 
     from scbench.report.terminal import rich_table
-    from scbench.report.text import visible
     from scbench.results.summary import read_summary
+    from scbench.results.text import visible
     from scbench.share.baselines import baselines, beside, not_comparable
 
     found, console = baselines(folder, manifest), Console()

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
-from scbench.report.text import visible
 from scbench.results.comparison_tables import budgets_table
 from scbench.results.dialogue import read_dialogue
 from scbench.results.differing import differences, differences_table, only
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Table
 from scbench.results.tables import cells_table, costs_table, turns_table
+from scbench.results.text import visible
 
 FAILURES_SHOWN = 10
 SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
