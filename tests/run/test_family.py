@@ -338,3 +338,17 @@ def test_families_of_one_model_load_it_once(sweep, monkeypatch):
     other = sweep("method=dense", "mode=multi_turn", "model.window=1900")
     run_here(other, NullProgress())
     assert len(loads) == 2
+
+
+@pytest.mark.parametrize("batch", ["method", "family"])
+def test_a_bundle_gives_what_its_families_give(batch, sweep, tmp_path):
+    prefills = ["method=dense,a_shape,tri_shape,streaming_llm", "budget=0.25", "mode=multi_turn,multi_request"]
+    apart = sweep(*prefills, f"results={tmp_path / 'apart'}")
+    together = sweep(*prefills, f"results={tmp_path / 'together'}", "run.bundle=true", f"engine.batch={batch}")
+    assert (len(apart.families), len(together.families)) == (3, 1)
+    run(apart)
+    run(together)
+    answers, bundled = records(apart), records(together)
+    assert {record.outcome for found in bundled.values() for record in found} == {Outcome.OK}
+    for cell, found in answers.items():
+        assert [(one.prediction, one.kept) for one in bundled[cell]] == [(one.prediction, one.kept) for one in found]
