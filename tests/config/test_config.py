@@ -350,6 +350,8 @@ def test_the_paper_is_eight_models_twelve_tasks_and_two_modes() -> None:
     assert settings == {("ref", "middle", "gold", "once", 5, None)}
     assert {c.model.options["window"] for c in cells} == {131_072}
     assert {c.model.options["rope"] for c in cells} == {None}
+    tables = {c.model.name: m.options["table"] for c in cells for m in c.methods if m.name == "minference"}
+    assert tables == {name: name for name, methods in by_model.items() if methods != {"dense"}}
     assert {c.task.options["data"].partition("@")[0] for c in cells} == {"hub"}
 
 

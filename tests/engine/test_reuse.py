@@ -9,6 +9,7 @@ import torch
 from oracles import engine, naive_methods, sample_methods, sequential, tiny
 from scbench.engine.config import EngineConfig
 from scbench.engine.session import run_session
+from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
 from scbench.methods.retrieval.cacheblend import CacheBlend
 from scbench.methods.retrieval.epic import Epic
@@ -135,6 +136,15 @@ def test_it_goes_together_with_what_acts_later():
     decoder, dialogue = engine.decoder(tiny.model("llama", "eager")), tiny.dialogue()
     alone = engine.answers(decoder, dialogue, "multi_turn", LIMIT, (Pieces(cuts=()), StreamingLLM(5, 24)))
     assert alone == engine.answers(decoder, dialogue, "multi_turn", LIMIT, StreamingLLM(5, 24))
+
+
+@pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
+def test_what_acts_later_sees_the_queries_of_the_context_that_was_put_together(mode):
+    decoder, dialogue = engine.decoder(tiny.model("llama", "eager")), tiny.dialogue()
+    snapkv = SnapKV(30, 7, 5)
+    alone = engine.answers(decoder, dialogue, mode, LIMIT, snapkv)
+    assert engine.answers(decoder, dialogue, mode, LIMIT, (Pieces(repaired=4000), snapkv)) == alone
+    assert engine.answers(decoder, dialogue, mode, LIMIT, (Pieces(), snapkv)) != alone
 
 
 def test_a_model_with_states_is_refused():

@@ -1,5 +1,6 @@
 """Methods of the engine beside naive ones that should answer the same."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -30,7 +31,9 @@ MINFERENCE = {"vertical": 9, "slash": 7, "last": 6, "first": 2, "near": 3, "bloc
 
 def drawn(layer, tokens, heads):
     """What `RandomTokens(26, 5, 7)` keeps: by the same numbers, drawn and ranked again."""
-    generator = torch.Generator().manual_seed(hash((7, layer, tokens)) % 2**63)
+    generator = torch.Generator().manual_seed(
+        int(hashlib.sha256(f"(7, {layer}, {tokens})".encode()).hexdigest()[:14], 16)
+    )
     kept = []
     for numbers in torch.rand(heads, tokens, generator=generator).tolist():
         always = PROTECTED | set(range(tokens - 5, tokens))

@@ -139,6 +139,9 @@ class Decoder:
         trunk.logits = {trunk.length: self._forward([ids[place] for place in chosen], chosen, again)}
         trunk.planned = trunk.length
         trunk.computed = {layer: float(sum(chosen) + len(chosen)) for layer in range(trunk.shape.layers)}
+        if trunk.ring.width:  # what was read apart is not what the last tokens of the whole would ask
+            at = max(0, len(ids) - trunk.ring.width)
+            trunk.ring = self.observe(trunk, ids[at:], at)
         return before
 
     def watch(self, view: View, ids: Sequence[int], watcher: Watcher) -> None:
@@ -170,12 +173,12 @@ class Decoder:
             found.append(F.cross_entropy(logits_TV[: len(following)], following, reduction="none"))
         return torch.cat(found)[: len(ids)]
 
-    def observe(self, trunk: Trunk, ids: Sequence[int]) -> Ring:
-        """The last queries when `ids` are read behind the trunk, which stays as it is."""
+    def observe(self, trunk: Trunk, ids: Sequence[int], at: int) -> Ring:
+        """The last queries when `ids` are read behind the trunk's first `at` tokens; the trunk stays as it is."""
         tails, seen = Tails(trunk.shape.layers, [0], len(ids)), Seen()
-        view = trunk.view(trunk.length)
+        view = trunk.view(at)
         self._step(self._batch([view], tails, _states([view])), [ids], seen)
-        return trunk.ring.after(seen, trunk.length + len(ids))
+        return trunk.ring.after(seen, at + len(ids))
 
     def open(self, rows: Sequence[Row]) -> Opened:
         """Read the rows' suffixes as one batch; the logits of each row's first answer token.

@@ -63,7 +63,7 @@ def start(
     if full and acting.stages:
         ring = trunk.ring
         if layout.observed and method.queries:
-            ring = setting.decoder.observe(trunk, layout.observed)
+            ring = setting.decoder.observe(trunk, layout.observed, trunk.length)
         act(trunk, acting, base, ring)
     trunk.mark()
     times = {

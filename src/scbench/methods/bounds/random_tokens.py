@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -54,9 +55,14 @@ class RandomTokens(Method):
 
     def compress(self, cache: Cache, queries: Queries | None, layer: Layer, base: Base) -> Segment:
         """Draw."""
-        generator = torch.Generator().manual_seed(hash((self.seed, layer.index, base.tokens)) % 2**63)
+        generator = torch.Generator().manual_seed(_seed(self.seed, layer.index, base.tokens))
         heads, length = cache.position_GL.shape
         score_GL = torch.rand(heads, length, generator=generator).to(cache.position_GL.device)
         always_GL = torch.isin(cache.position_GL, base.protected_positions(score_GL.device))
         always_GL |= cache.position_GL >= base.tokens - self.window
         return cache.select(best(score_GL, always_GL, self.tokens))
+
+
+def _seed(*numbers: int) -> int:
+    """The same for the same numbers on every machine and in every Python."""
+    return int.from_bytes(hashlib.sha256(repr(numbers).encode()).digest()[:7])

@@ -17,7 +17,7 @@ class CacheBlend(Method):
     """Reuse of KV across contexts with selective recomputation (arXiv 2405.16444, §4).
 
     The context is cut every `chunk` tokens; each chunk's KV is that of the chunk alone, as a store would have it, with
-    its keys at their places in this context. At layer `check` the values of all tokens are compared with those of the
+    its keys at their places in this context. At layer 1 the values of all tokens are compared with those of the
     whole context; the `share` of tokens whose values differ most are computed again in every layer, over everything
     before them, and their keys and values put in the place of the old ones. What lies behind the context (a question)
     is always computed. The authors narrow the choice from layer to layer; as in their code, one layer decides here.
