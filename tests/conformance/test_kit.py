@@ -81,6 +81,7 @@ def test_what_goes_wrong_only_when_it_acts_in_another_way_is_caught_there(method
     assert failed == checks
 
 
+@pytest.mark.slow  # most of a minute
 def test_the_example_of_the_docs_is_certified(tmp_path, capsys):
     text = (Path(__file__).parents[2] / "docs/add-a-method.md").read_text()
     file = tmp_path / "every_other.py"

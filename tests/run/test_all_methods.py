@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 import scbench
+from scbench.config.compose import compose
 from scbench.config.files import ROOT, names
 
-TASKS = [name for name in names(ROOT / "conf", "task") if not name.startswith("gen_")]
+# Of the twelve, which take 27 minutes on two cores: those that have the others in them, or are like them in what they ask.
+TASKS = ["en_multichoice", "icl_manyshot", "mix_repoqa_kv", "mix_sum_niah", "retr_multihop", "zh_qa"]
 
 
 @pytest.mark.slow
@@ -25,4 +27,6 @@ def test_every_method_and_bound_runs_in_both_modes(task: str, tmp_path: Path) ->
 
 
 def test_the_experiment_has_all_twelve_tasks() -> None:
-    assert len(TASKS) == 12
+    cells = compose(["experiment=all_methods"], ROOT / "conf").cells
+    twelve = {name for name in names(ROOT / "conf", "task") if not name.startswith("gen_")}
+    assert {cell.task.name for cell in cells} == twelve > set(TASKS)
