@@ -8,7 +8,7 @@ import scbench
 from scbench.config.compose import compose
 from scbench.config.files import ROOT, names
 
-# Of the twelve, which take 27 minutes on two cores: those that have the others in them, or are like them in what they ask.
+# Of the twelve, which take about half an hour on two cores: these have the others in them, or are like them.
 TASKS = ["en_multichoice", "icl_manyshot", "mix_repoqa_kv", "mix_sum_niah", "retr_multihop", "zh_qa"]
 
 
