@@ -1,0 +1,113 @@
+"""Which task a step trains, and how hard: every track goes up a level when its answers are right."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scbench.tasks.base import Task
+from scbench.tasks.icl_manyshot import ICLManyShot
+from scbench.tasks.math_find import MathFind
+from scbench.tasks.retr_kv import RetrKV
+from scbench.tasks.retr_multihop import RetrMultiHop
+from scbench.tasks.retr_prefix_suffix import RetrPrefixSuffix
+from scbench.training.drills import AffixGrid, Copying, PassKeys
+
+PASSED = 0.85  # share of right answers that opens the next level
+MEMORY = 0.9  # of the running mean, per batch
+BATCHES = 8  # at least, on each level
+HERE = 0.75  # of a track's batches are of its present level, the others of those below it
+
+
+@dataclass(frozen=True)
+class Track:
+    """Levels of growing difficulty; `weight` says how often it comes, `after` which track must be at which level."""
+
+    name: str
+    weight: float
+    levels: tuple[Task, ...]
+    after: tuple[str, int] | None = None
+
+
+def _levels(task: type[Task], *sizes: tuple[int, int], **options: Any) -> tuple[Task, ...]:
+    return tuple(task(size=size, turns=turns, **options) for size, turns in sizes)
+
+
+TRACKS: Sequence[Track] = (
+    Track(
+        "copying",
+        0.05,
+        (
+            Copying(size=2, turns=2, longest=8),
+            Copying(size=4, turns=4, longest=12),
+            Copying(size=8, turns=8, longest=24),
+            Copying(size=16, turns=12),
+            Copying(size=32, turns=16),
+        ),
+    ),
+    Track(
+        "kv",
+        1.0,
+        _levels(RetrKV, (2, 2), (4, 4), (8, 8), (16, 12), (32, 16), (60, 16), (90, 16), (120, 16)),
+        ("copying", 2),
+    ),
+    Track("multihop", 1.0, _levels(RetrMultiHop, (8, 2), (18, 3), (24, 5), (40, 5), (76, 5), (150, 5)), ("copying", 2)),
+    Track("grid", 0.5, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("copying", 2)),
+    Track("affixes", 1.0, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 5), (26, 8), (42, 8)), ("grid", 1)),
+    Track("passkeys", 0.2, _levels(PassKeys, (8, 4), (20, 8), (70, 8), (140, 8)), ("kv", 2)),
+    Track("find", 0.2, _levels(MathFind, (24, 6), (48, 6), (100, 6), (200, 6), (500, 6)), ("kv", 2)),
+    Track("manyshot", 0.2, _levels(ICLManyShot, (2, 5), (5, 5), (10, 5), (20, 5)), ("kv", 2)),
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a track is: its level, the batches on it, their running share of right answers."""
+
+    level: int = 0
+    batches: int = 0
+    right: float = 0.0
+
+
+Standings = Mapping[str, Standing]
+
+
+def start(tracks: Sequence[Track]) -> Standings:
+    """Every track at its first level."""
+    return {track.name: Standing() for track in tracks}
+
+
+def choose(tracks: Sequence[Track], standings: Standings, source: random.Random) -> tuple[Track, int]:
+    """A track that is open, and one of its levels."""
+    opened = [track for track in tracks if track.after is None or _reached(standings, *track.after)]
+    track = source.choices(opened, [one.weight for one in opened])[0]
+    level = standings[track.name].level
+    return track, level if level == 0 or source.random() < HERE else source.randrange(level)
+
+
+def _reached(standings: Standings, name: str, level: int) -> bool:
+    return standings[name].level >= level
+
+
+def moved(standings: Standings, track: Track, level: int, right: float) -> Standings:
+    """The standings after a batch of the track with this share of right answers."""
+    old = standings[track.name]
+    if level != old.level:
+        return standings
+    memory = min(MEMORY, old.batches / (old.batches + 1))
+    mean = memory * old.right + (1 - memory) * right
+    batches = old.batches + 1
+    up = batches >= BATCHES and mean >= PASSED and level + 1 < len(track.levels)
+    return {**standings, track.name: Standing(level + 1) if up else Standing(level, batches, mean)}
+
+
+def to_json(standings: Standings) -> dict[str, Any]:
+    """Standings as plain data."""
+    return {name: asdict(standing) for name, standing in standings.items()}
+
+
+def from_json(data: Mapping[str, Any]) -> Standings:
+    """What `to_json` wrote."""
+    return {name: Standing(**standing) for name, standing in data.items()}
