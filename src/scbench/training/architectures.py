@@ -12,7 +12,12 @@ WINDOW = 8192
 _WIDTH = 128
 _ATTENTION: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
 _ROPE = {"rope_type": "default", "rope_theta": 500_000.0}
-_COMMON: dict[str, Any] = {"hidden_size": _WIDTH, "tie_word_embeddings": True, "use_cache": True}
+_COMMON: dict[str, Any] = {
+    "hidden_size": _WIDTH,
+    "tie_word_embeddings": True,
+    "use_cache": True,
+    "initializer_range": 0.06,  # transformers' 0.02 is for greater widths, and learns later
+}
 
 
 def _llama(**tokens: int) -> PretrainedConfig:
@@ -68,7 +73,6 @@ def _mamba2(**tokens: int) -> PretrainedConfig:
         n_groups=1,
         state_size=64,
         chunk_size=64,
-        initializer_range=0.02,
     )
 
 

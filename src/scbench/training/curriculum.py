@@ -13,7 +13,7 @@ from scbench.tasks.math_find import MathFind
 from scbench.tasks.retr_kv import RetrKV
 from scbench.tasks.retr_multihop import RetrMultiHop
 from scbench.tasks.retr_prefix_suffix import RetrPrefixSuffix
-from scbench.training.drills import AffixGrid, Copying, PassKeys
+from scbench.training.drills import HEXADECIMAL, LETTERS, AffixGrid, Copying, PassKeys
 
 PASSED = 0.85  # share of right answers that opens the next level
 MEMORY = 0.9  # of the running mean, per batch
@@ -23,42 +23,43 @@ HERE = 0.75  # of a track's batches are of its present level, the others of thos
 
 @dataclass(frozen=True)
 class Track:
-    """Levels of growing difficulty; `weight` says how often it comes, `after` which track must be at which level."""
+    """Levels of growing difficulty.
+
+    `weight` says how often the track comes, `after` which one must be at which level before, `stretched` whether the
+    positions of some batches jump (`Recipe.stretch`).
+    """
 
     name: str
     weight: float
     levels: tuple[Task, ...]
     after: tuple[str, int] | None = None
+    stretched: bool = True
 
 
 def _levels(task: type[Task], *sizes: tuple[int, int], **options: Any) -> tuple[Task, ...]:
     return tuple(task(size=size, turns=turns, **options) for size, turns in sizes)
 
 
+# Items and questions of each level. Many questions about one context teach more per token than the five that are asked.
+PAIRS = ((2, 2), (4, 4), (8, 8), (16, 12), (32, 24), (60, 32), (90, 32), (120, 32))
+CHAINS = ((8, 2), (16, 3), (24, 5), (40, 8), (76, 5), (150, 5))
+
+
+def _copying(alphabet: str) -> tuple[Task, ...]:
+    steps = ((1, 1, 10), (2, 2, 12), (4, 4, 16), (8, 8, 24), (16, 12, 32), (32, 16, 32))
+    return tuple(Copying(size=size, turns=turns, longest=most, alphabet=alphabet) for size, turns, most in steps)
+
+
 TRACKS: Sequence[Track] = (
-    Track(
-        "copying",
-        0.05,
-        (
-            Copying(size=2, turns=2, longest=8),
-            Copying(size=4, turns=4, longest=12),
-            Copying(size=8, turns=8, longest=24),
-            Copying(size=16, turns=12),
-            Copying(size=32, turns=16),
-        ),
-    ),
-    Track(
-        "kv",
-        1.0,
-        _levels(RetrKV, (2, 2), (4, 4), (8, 8), (16, 12), (32, 16), (60, 16), (90, 16), (120, 16)),
-        ("copying", 2),
-    ),
-    Track("multihop", 1.0, _levels(RetrMultiHop, (8, 2), (18, 3), (24, 5), (40, 5), (76, 5), (150, 5)), ("copying", 2)),
-    Track("grid", 0.5, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("copying", 2)),
-    Track("affixes", 1.0, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 5), (26, 8), (42, 8)), ("grid", 1)),
-    Track("passkeys", 0.2, _levels(PassKeys, (8, 4), (20, 8), (70, 8), (140, 8)), ("kv", 2)),
-    Track("find", 0.2, _levels(MathFind, (24, 6), (48, 6), (100, 6), (200, 6), (500, 6)), ("kv", 2)),
-    Track("manyshot", 0.2, _levels(ICLManyShot, (2, 5), (5, 5), (10, 5), (20, 5)), ("kv", 2)),
+    Track("copying", 0.05, _copying(HEXADECIMAL), stretched=False),
+    Track("letters", 0.1, _copying(LETTERS), ("copying", 2)),
+    Track("kv", 1.0, _levels(RetrKV, *PAIRS), ("copying", 2)),
+    Track("multihop", 0.7, _levels(RetrMultiHop, *CHAINS), ("letters", 1)),
+    Track("grid", 0.4, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("letters", 1)),
+    Track("affixes", 0.7, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 6), (26, 8), (42, 8)), ("grid", 1)),
+    Track("passkeys", 0.05, _levels(PassKeys, (8, 4), (20, 8), (70, 8), (140, 8)), ("kv", 2)),
+    Track("find", 0.05, _levels(MathFind, (24, 6), (48, 6), (100, 6), (200, 6), (500, 6)), ("kv", 2)),
+    Track("manyshot", 0.05, _levels(ICLManyShot, (2, 5), (5, 5), (10, 5), (20, 5)), ("kv", 2)),
 )
 
 

@@ -16,7 +16,8 @@ from scbench.tasks.retr_multihop import NOISE
 from scbench.tasks.retr_prefix_suffix import AFFIX, RetrPrefixSuffix, ask_word, render_words
 from scbench.tasks.session import Session, Turn
 
-ALPHABETS = (digits + "abcdef", digits + ascii_letters)
+HEXADECIMAL = digits + "abcdef"
+LETTERS = digits + ascii_letters
 CUE = 4  # characters at least of what is to be copied on; always an even number, as tokens are pairs
 
 
@@ -28,6 +29,7 @@ class Copying(Task):
     """
 
     longest: int = 32  # pairs of characters of a line
+    alphabet: str = HEXADECIMAL
 
     name: ClassVar[str] = "copying"
     title: ClassVar[str] = "Copying"
@@ -36,10 +38,10 @@ class Copying(Task):
     published: ClassVar[str] = ""
 
     def generate(self, index: int, tokenizer: Encoder) -> Session:
-        """Lines of one alphabet, and as many of them to be copied as there are turns."""
+        """As many of the lines are to be copied as there are turns."""
         source = self.random(index, "lines")
-        alphabet = source.choice(ALPHABETS)
-        lines = [_letters(alphabet, 2 * source.randint(CUE, self.longest), source) for _ in range(self.size or 1)]
+        lengths = [2 * source.randint(CUE, self.longest) for _ in range(self.size or 1)]
+        lines = [_letters(self.alphabet, length, source) for length in lengths]
         asked = source.sample(lines, self.turns)
         cues = [2 * source.randint(CUE // 2, min(AFFIX, len(line) - 2) // 2) for line in asked]
         fitted = self.fitted(lambda count: "\n".join(lines[:count]), tokenizer, sample=1)
@@ -60,9 +62,9 @@ class AffixGrid(RetrPrefixSuffix):
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """All words of the grid in random order, and a few of them to be found."""
         source = self.random(index, "grid")
-        prefixes, suffixes = ([_letters(ALPHABETS[1], AFFIX, source) for _ in range(self.size or 1)] for _ in range(2))
+        prefixes, suffixes = ([_letters(LETTERS, AFFIX, source) for _ in range(self.size or 1)] for _ in range(2))
         words = {
-            (prefix, suffix): prefix + _letters(ALPHABETS[1], source.randint(4, self.middle), source) + suffix
+            (prefix, suffix): prefix + _letters(LETTERS, source.randint(4, self.middle), source) + suffix
             for prefix, suffix in product(prefixes, suffixes)
         }
         shown = source.sample(list(words.values()), len(words))

@@ -63,6 +63,8 @@ def begin(name: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, tracks:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).train()
+        # Of length 1, as they are the output's rows too: with transformers' small ones no token could be sure.
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=config.hidden_size**-0.5)
     matrices = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
@@ -98,7 +100,7 @@ def advance(run: Run) -> Outcome:
     for group in run.optimizer.param_groups:
         group["lr"] = run.recipe.rate_at(run.step)
     rows = torch.tensor(padded(examples, run.tokenizer.pad_token_id))
-    positions = _positions(rows.shape, run.recipe.stretch, source)
+    positions = _positions(rows.shape, run.recipe.stretch if track.stretched else 0.0, source)
     loss, token, exact = measure(run.model, rows, positions, examples)
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)

@@ -18,8 +18,8 @@ class Recipe:
     """
 
     steps: int = 6000
-    tokens: int = 2048
-    rate: float = 2e-3
+    tokens: int = 1024
+    rate: float = 3e-3
     warmup: int = 50
     fall: float = 0.25
     decay: float = 0.01
