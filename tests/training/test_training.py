@@ -15,7 +15,7 @@ from scbench.errors import ScbenchError
 from scbench.tasks.base import Task
 from scbench.tasks.retr_kv import RetrKV
 from scbench.tasks.sessions import make_sessions
-from scbench.training import curriculum, loop
+from scbench.training import curriculum, initial, loop
 from scbench.training.architectures import ARCHITECTURES
 from scbench.training.curriculum import Standing, Track
 from scbench.training.drills import AffixGrid, Copying
@@ -166,6 +166,38 @@ def test_drills_ask_for_what_their_context_holds(index: int, words: PreTrainedTo
     assert (listed, len({turn.question for turn in grid.turns})) == (9, 5)
     for turn in grid.turns:
         assert f"'{turn.answer}'" in grid.context
+
+
+def test_the_first_heads_begin_by_looking_back(words: PreTrainedTokenizerFast) -> None:
+    config = ARCHITECTURES["tiny-llama"](vocab_size=len(words))
+    model = initial.begin(config, seed=0).eval()
+    model.set_attn_implementation("eager")
+    ids = torch.randint(4, len(words), (1, 60), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        weights = model(ids, output_attentions=True).attentions[0][0]
+    for head, rows in enumerate(weights):
+        looked = rows[10:].argmax(-1) - torch.arange(10, 60)
+        assert (looked == -(head + 1)).all()
+        assert rows[10:].max(-1).values.mean() > 0.5
+
+
+def test_the_second_heads_begin_by_looking_behind_what_stood_before(words: PreTrainedTokenizerFast) -> None:
+    config = ARCHITECTURES["tiny-llama"](vocab_size=len(words))
+    model = initial.begin(config, seed=0).eval()
+    model.set_attn_implementation("eager")
+    segment = torch.randperm(len(words), generator=torch.Generator().manual_seed(0))[:40]
+    with torch.no_grad():
+        weights = model(segment.repeat(1, 2), output_attentions=True).attentions[1][0]
+    behind = torch.arange(41, 80) - 39  # where the token after the present one's first occurrence stands
+    for rows in weights:
+        assert (rows[41:].argmax(-1) == behind).float().mean() > 0.1  # by chance 0.02
+
+
+def test_embeddings_begin_with_length_one(words: PreTrainedTokenizerFast) -> None:
+    model = initial.begin(ARCHITECTURES["tiny-mamba2"](vocab_size=len(words)), seed=0)
+    lengths = model.get_input_embeddings().weight.norm(dim=-1)
+    assert lengths.mean().item() == pytest.approx(1, abs=0.02)
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -31,6 +31,7 @@ def _llama(**tokens: int) -> PretrainedConfig:
         intermediate_size=2 * _WIDTH,
         max_position_embeddings=WINDOW,
         rope_parameters=_ROPE,
+        attention_bias=True,
     )
 
 

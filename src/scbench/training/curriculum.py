@@ -15,18 +15,21 @@ from scbench.tasks.retr_multihop import RetrMultiHop
 from scbench.tasks.retr_prefix_suffix import RetrPrefixSuffix
 from scbench.training.drills import HEXADECIMAL, LETTERS, AffixGrid, Copying, PassKeys
 
-PASSED = 0.85  # share of right answers that opens the next level
 MEMORY = 0.9  # of the running mean, per batch
 BATCHES = 8  # at least, on each level
-HERE = 0.75  # of a track's batches are of its present level, the others of those below it
+MASTERED = 0.95  # share of right answers at a track's last level from which on it comes rarely,
+REHEARSED = 0.2  # so much less often than before
 
 
 @dataclass(frozen=True)
 class Track:
     """Levels of growing difficulty.
 
-    `weight` says how often the track comes, `after` which one must be at which level before, `stretched` whether the
-    positions of some batches jump (`Recipe.stretch`).
+    `weight`     how often the track comes
+    `after`      the track that must be at a level before, and that level
+    `stretched`  whether the positions of some batches jump (`Recipe.stretch`)
+    `passed`     share of right answers that opens the next level
+    `here`       share of the batches that is of the present level; the others are of those below it
     """
 
     name: str
@@ -34,6 +37,8 @@ class Track:
     levels: tuple[Task, ...]
     after: tuple[str, int] | None = None
     stretched: bool = True
+    passed: float = 0.8
+    here: float = 0.75
 
 
 def _levels(task: type[Task], *sizes: tuple[int, int], **options: Any) -> tuple[Task, ...]:
@@ -46,17 +51,17 @@ CHAINS = ((8, 2), (16, 3), (24, 5), (40, 8), (76, 5), (150, 5))
 
 
 def _copying(alphabet: str) -> tuple[Task, ...]:
-    steps = ((1, 1, 10), (2, 2, 12), (4, 4, 16), (8, 8, 24), (16, 12, 32), (32, 16, 32))
-    return tuple(Copying(size=size, turns=turns, longest=most, alphabet=alphabet) for size, turns, most in steps)
+    steps = ((2, 6, 8), (4, 12, 12), (8, 16, 16), (16, 24, 24), (32, 32, 24), (64, 48, 24))
+    return tuple(Copying(size=lines, turns=turns, longest=most, alphabet=alphabet) for lines, turns, most in steps)
 
 
 TRACKS: Sequence[Track] = (
-    Track("copying", 0.05, _copying(HEXADECIMAL), stretched=False),
-    Track("letters", 0.1, _copying(LETTERS), ("copying", 2)),
-    Track("kv", 1.0, _levels(RetrKV, *PAIRS), ("copying", 2)),
-    Track("multihop", 0.7, _levels(RetrMultiHop, *CHAINS), ("letters", 1)),
-    Track("grid", 0.4, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("letters", 1)),
-    Track("affixes", 0.7, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 6), (26, 8), (42, 8)), ("grid", 1)),
+    Track("copying", 0.5, _copying(HEXADECIMAL), stretched=False, passed=0.7, here=1.0),
+    Track("letters", 0.3, _copying(LETTERS), ("copying", 1), passed=0.7, here=1.0),
+    Track("kv", 1.5, _levels(RetrKV, *PAIRS), ("copying", 2)),
+    Track("multihop", 0.5, _levels(RetrMultiHop, *CHAINS), ("letters", 1)),
+    Track("grid", 0.2, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("letters", 1)),
+    Track("affixes", 0.4, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 6), (26, 8), (42, 8)), ("grid", 1)),
     Track("passkeys", 0.05, _levels(PassKeys, (8, 4), (20, 8), (70, 8), (140, 8)), ("kv", 2)),
     Track("find", 0.05, _levels(MathFind, (24, 6), (48, 6), (100, 6), (200, 6), (500, 6)), ("kv", 2)),
     Track("manyshot", 0.05, _levels(ICLManyShot, (2, 5), (5, 5), (10, 5), (20, 5)), ("kv", 2)),
@@ -83,9 +88,14 @@ def start(tracks: Sequence[Track]) -> Standings:
 def choose(tracks: Sequence[Track], standings: Standings, source: random.Random) -> tuple[Track, int]:
     """A track that is open, and one of its levels."""
     opened = [track for track in tracks if track.after is None or _reached(standings, *track.after)]
-    track = source.choices(opened, [one.weight for one in opened])[0]
+    track = source.choices(opened, [_weight(one, standings[one.name]) for one in opened])[0]
     level = standings[track.name].level
-    return track, level if level == 0 or source.random() < HERE else source.randrange(level)
+    return track, level if level == 0 or source.random() < track.here else source.randrange(level)
+
+
+def _weight(track: Track, at: Standing) -> float:
+    mastered = at.level + 1 == len(track.levels) and at.batches >= BATCHES and at.right >= MASTERED
+    return track.weight * REHEARSED if mastered else track.weight
 
 
 def _reached(standings: Standings, name: str, level: int) -> bool:
@@ -100,7 +110,7 @@ def moved(standings: Standings, track: Track, level: int, right: float) -> Stand
     memory = min(MEMORY, old.batches / (old.batches + 1))
     mean = memory * old.right + (1 - memory) * right
     batches = old.batches + 1
-    up = batches >= BATCHES and mean >= PASSED and level + 1 < len(track.levels)
+    up = batches >= BATCHES and mean >= track.passed and level + 1 < len(track.levels)
     return {**standings, track.name: Standing(level + 1) if up else Standing(level, batches, mean)}
 
 

@@ -38,11 +38,11 @@ class Copying(Task):
     published: ClassVar[str] = ""
 
     def generate(self, index: int, tokenizer: Encoder) -> Session:
-        """As many of the lines are to be copied as there are turns."""
+        """A line to be copied for every turn, which may be one that was copied before."""
         source = self.random(index, "lines")
         lengths = [2 * source.randint(CUE, self.longest) for _ in range(self.size or 1)]
         lines = [_letters(self.alphabet, length, source) for length in lengths]
-        asked = source.sample(lines, self.turns)
+        asked = source.choices(lines, k=self.turns)
         cues = [2 * source.randint(CUE // 2, min(AFFIX, len(line) - 2) // 2) for line in asked]
         fitted = self.fitted(lambda count: "\n".join(lines[:count]), tokenizer, sample=1)
         return self.generated(

@@ -17,7 +17,7 @@ library_name: transformers
 ---
 # {name}
 
-{parameters:,} parameters, {kind}. Trained from random weights by `scbench train-tiny {name}` on generated sessions of
+{parameters:,} parameters, {kind}. Trained by `scbench train-tiny {name}` on generated sessions of
 scbench alone: {steps:,} steps, {tokens:,} tokens, {minutes:.0f} minutes on a CPU that did other work too (`log.jsonl`).
 It answers what scbench asks of random strings and variables, in scbench's own prompts, and knows nothing else.
 `docs/tiny-models.md` of scbench has its accuracy and its tokenizer.

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from scbench.errors import ScbenchError
-from scbench.training import curriculum
+from scbench.training import curriculum, initial
 from scbench.training.architectures import ARCHITECTURES, WINDOW
 from scbench.training.examples import Example, example, padded
 from scbench.training.recipe import Recipe
@@ -60,11 +60,7 @@ def begin(name: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, tracks:
     """A run at its first step, with weights drawn from the recipe's seed."""
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = ARCHITECTURES[name](vocab_size=len(tokenizer), bos_token_id=None, **ids)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).train()
-        # Of length 1, as they are the output's rows too: with transformers' small ones no token could be sure.
-        torch.nn.init.normal_(model.get_input_embeddings().weight, std=config.hidden_size**-0.5)
+    model = initial.begin(config, recipe.seed)
     matrices = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
