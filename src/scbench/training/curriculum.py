@@ -56,11 +56,11 @@ def _copying(alphabet: str) -> tuple[Task, ...]:
 
 
 TRACKS: Sequence[Track] = (
-    Track("copying", 0.5, _copying(HEXADECIMAL), stretched=False, passed=0.7, here=1.0),
-    Track("letters", 0.3, _copying(LETTERS), ("copying", 1), passed=0.7, here=1.0),
+    Track("copying", 0.4, _copying(HEXADECIMAL), stretched=False, passed=0.7, here=1.0),
+    Track("letters", 0.4, _copying(LETTERS), stretched=False, passed=0.7, here=1.0),
     Track("kv", 1.5, _levels(RetrKV, *PAIRS), ("copying", 2)),
     Track("multihop", 0.5, _levels(RetrMultiHop, *CHAINS), ("letters", 1)),
-    Track("grid", 0.2, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("letters", 1)),
+    Track("grid", 0.2, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("kv", 3)),
     Track("affixes", 0.4, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 6), (26, 8), (42, 8)), ("grid", 1)),
     Track("passkeys", 0.05, _levels(PassKeys, (8, 4), (20, 8), (70, 8), (140, 8)), ("kv", 2)),
     Track("find", 0.05, _levels(MathFind, (24, 6), (48, 6), (100, 6), (200, 6), (500, 6)), ("kv", 2)),

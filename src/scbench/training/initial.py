@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+LENGTH = 2.0  # of an embedding
 SHARP = 5.4  # length of the look-back heads' biases: the place looked at is about e³ times likelier than the next one
 FREQUENCIES = 6  # of the rotary embedding, from the highest, by which they know places
 OTHERS = 0.1  # what is left of the random weights beside those that are set
@@ -25,17 +26,25 @@ SEEN = 0.18  # so that what was looked back at is as long as the token's own emb
 
 
 def begin(config: PretrainedConfig, seed: int) -> PreTrainedModel:
-    """A model with random weights of this seed, embeddings of length 1, and induction where all layers attend.
+    """A model with random weights of this seed, long embeddings, and induction where all layers attend.
 
-    Embeddings are the output's rows too: with transformers' small ones no token could be sure.
+    Embeddings are the output's rows too. With transformers' small ones no token could be sure, and what all of them
+    learn together soon hides what tells them apart.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        torch.nn.init.normal_(model.get_input_embeddings().weight, std=config.hidden_size**-0.5)
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=LENGTH * config.hidden_size**-0.5)
+        _last_norm(model).weight.mul_(1 / LENGTH)
         if config.model_type == "llama" and config.attention_bias:
             _begin_with_induction(model, config)
     return model.train()
+
+
+def _last_norm(model: PreTrainedModel) -> Any:
+    """The norm before the output, by the names of the architectures."""
+    inner = model.base_model
+    return getattr(inner, {"llama": "norm", "bamba": "final_layernorm", "mamba2": "norm_f"}[model.config.model_type])
 
 
 def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> None:

@@ -61,11 +61,7 @@ def begin(name: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, tracks:
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = ARCHITECTURES[name](vocab_size=len(tokenizer), bos_token_id=None, **ids)
     model = initial.begin(config, recipe.seed)
-    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
-    others = [weight for weight in model.parameters() if weight.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.95))
-    return Run(name, recipe, model, optimizer, tokenizer, tracks, curriculum.start(tracks))
+    return Run(name, recipe, model, _optimizer(model, recipe), tokenizer, tracks, curriculum.start(tracks))
 
 
 def train(run: Run, folder: Path, seconds: float = 60.0, tell: Callable[[str], None] = print) -> None:
@@ -94,7 +90,7 @@ def advance(run: Run) -> Outcome:
     track, level = curriculum.choose(run.tracks, run.standings, source)
     examples = _batch(run, track, level)
     for group in run.optimizer.param_groups:
-        group["lr"] = run.recipe.rate_at(run.step)
+        group["lr"] = group["share"] * run.recipe.rate_at(run.step)
     rows = torch.tensor(padded(examples, run.tokenizer.pad_token_id))
     positions = _positions(rows.shape, run.recipe.stretch if track.stretched else 0.0, source)
     loss, token, exact = measure(run.model, rows, positions, examples)
@@ -169,6 +165,17 @@ def resume(run: Run, folder: Path) -> Run:
         tokens=state["tokens"],
         seconds=state["seconds"],
     )
+
+
+def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.AdamW:
+    embeddings = model.get_input_embeddings().weight
+    others = [weight for weight in model.parameters() if weight is not embeddings]
+    groups = [
+        {"params": [embeddings], "share": recipe.slower, "weight_decay": 0.0},
+        {"params": [weight for weight in others if weight.ndim > 1], "share": 1.0, "weight_decay": recipe.decay},
+        {"params": [weight for weight in others if weight.ndim <= 1], "share": 1.0, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.95))
 
 
 def _batch(run: Run, track: curriculum.Track, level: int) -> list[Example]:

@@ -13,13 +13,15 @@ class Recipe:
     `steps`     batches in all, one optimiser step each
     `tokens`    of a batch, about; a longer example is a batch of its own
     `rate`      learning rate; `warmup` steps rise to it, the last `fall` share of the steps falls to zero
+    `slower`    the share of the rate that embeddings learn at, so that rare tokens stay apart
     `stretch`   share of the batches in which positions jump, so that short examples show long distances
     `seed`      of weights and sessions
     """
 
     steps: int = 6000
     tokens: int = 1024
-    rate: float = 3e-3
+    rate: float = 1.5e-3
+    slower: float = 0.3
     warmup: int = 50
     fall: float = 0.25
     decay: float = 0.01
