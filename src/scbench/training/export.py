@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from transformers.utils import logging
 
 from scbench.training.loop import LOG, Run
 
@@ -19,7 +20,7 @@ library_name: transformers
 
 {parameters:,} parameters, {kind}. Trained by `scbench train-tiny {name}` on generated sessions of
 scbench alone: {steps:,} steps, {tokens:,} tokens, {minutes:.0f} minutes on a CPU that did other work too (`log.jsonl`).
-It answers what scbench asks of random strings and variables, in scbench's own prompts, and knows nothing else.
+It is meant for what scbench asks of random strings and variables, in scbench's own prompts, and knows nothing else.
 `docs/tiny-models.md` of scbench has its accuracy and its tokenizer.
 
 Curriculum when it stopped (level reached, and the running share of right answers there):
@@ -32,9 +33,11 @@ Curriculum when it stopped (level reached, and the running share of right answer
 
 def export(run: Run, folder: Path, log: Path) -> None:
     """Write the model as it is now; files of an earlier export are replaced."""
+    logging.disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
     copy.deepcopy(run.model).to(torch.float16).save_pretrained(folder)
     run.tokenizer.save_pretrained(folder)
+    shutil.copymode(folder / "config.json", folder / "model.safetensors")
     (folder / "README.md").write_text(_card(run), encoding="utf-8")
     if log.exists():
         shutil.copyfile(log, folder / LOG)
