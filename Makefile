@@ -9,19 +9,23 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-slow check format clean
+.PHONY: help demo ui bench test test-slow browser check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
+	@echo "make ui         MLflow's pages on 127.0.0.1, at the comparison of the sweep tracked last (or SWEEP=name)"
 	@echo "make bench      measure speed and memory against peers (about two hours): results/bench.md"
 	@echo "make test       install, lint and types, fast tests"
-	@echo "make test-slow  the slow tests"
+	@echo "make test-slow  the slow tests (as root on Debian it installs chromium for those of the report)"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff's formatter and safe fixes"
 	@echo "make clean      remove $(VENV) (results/ stays)"
 
 demo: $(VENV)/core.done
 	@$(BIN)/scbench sweep experiment=demo
+
+ui: $(VENV)/core.done
+	@$(BIN)/scbench ui $(SWEEP)
 
 bench: $(VENV)/core.done
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m bench $(BENCH)
@@ -30,8 +34,15 @@ bench: $(VENV)/core.done
 test: check
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2
 
-test-slow: $(VENV)/test.done
+test-slow: $(VENV)/test.done browser
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n 2 --timeout 1800
+
+# For the tests that open the report's page; elsewhere they are skipped and say so.
+browser:
+	@command -v chromium > /dev/null \
+	  || { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	       apt-get install -y -qq --no-install-recommends chromium fonts-liberation > /dev/null; } \
+	  || echo "no chromium, and no right to install it: the tests of the report's page will be skipped"
 
 check: $(VENV)/test.done
 	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }

@@ -3,8 +3,9 @@ include: "workflow/rules/sessions.smk"
 include: "workflow/rules/run.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/tables.smk"
-include: "workflow/rules/report.smk"
 include: "workflow/rules/track.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/artifacts.smk"
 
 
 localrules:
@@ -17,7 +18,7 @@ rule all:
     default_target: True
     input:
         rules.report.output,
-        rules.track.output,
+        rules.artifacts.output,
     params:
         manifest=MANIFEST.path,
     shell:

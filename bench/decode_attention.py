@@ -14,7 +14,7 @@ from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Spec, Visible
 from scbench.methods.base import Base, Layer
 from scbench.methods.loading.retrieval_attention import RetrievalAttention
-from scbench.models.embedded import cache_folder
+from scbench.models.cache import cache_folder
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
 from scbench.segments.indexed import IndexedSegment

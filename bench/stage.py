@@ -22,7 +22,7 @@ from scbench.kernels.choose import Kernels
 from scbench.methods.base import Method
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
-from scbench.models.embedded import cache_folder
+from scbench.models.cache import cache_folder
 from scbench.models.model import LoadedModel, ModelConfig, load
 from scbench.modes import Mode, build_layout
 from scbench.prompts.dialogue import Dialogue, build_dialogue

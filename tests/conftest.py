@@ -19,7 +19,7 @@ TREE = {
         history: gold
         query: auto
         max_turns: all
-        run: {save_ids: false, retry: false}
+        run: {save_ids: false, retry: false, threads: null, bundle: false}
         results: results
         """,
     "method/dense.yaml": "# Keeps everything\n_target_: dummy_classes.Dense\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from scbench.grid.manifest import Family, Manifest, Source
 from scbench.record import KvBytes, Outcome, Record, StageTime
 from scbench.results.files import write_json_atomic, write_text_atomic
 from scbench.results.store import CellStore
+from scbench.tasks.session import Session, Turn
 
 MIB = 2**20
 TASKS = {
@@ -65,6 +67,11 @@ def answers(
     ]
 
 
+def _session(asked: Cell, name: str, turns: int = 5) -> Session:
+    asked_turns = tuple(Turn(f"question {turn} of {name}?", "the-value") for turn in range(1, turns + 1))
+    return Session(name, asked.task.name, "generated", "…", asked_turns, (f"document of {name}",), 1, 512)
+
+
 def write_sweep(
     root: Path,
     cells: Mapping[str, Cell],
@@ -85,9 +92,9 @@ def write_sweep(
         sources={f"src-{name}": Source(f"src-{name}", value.task, value.model) for name, value in cells.items()},
     )
     manifest.write()
-    for name in cells:
+    for name, asked in cells.items():
         reason = (failed or {}).get(name)
-        lines = [{"error": reason}] if reason else [{"id": session, "context": "…"} for session in sessions]
+        lines = [{"error": reason}] if reason else [asdict(_session(asked, session)) for session in sessions]
         write_text_atomic(manifest.sessions(f"src-{name}"), "".join(json.dumps(line) + "\n" for line in lines))
         summary = {"failed": reason} if reason else {"sessions": 2, "computed": 2, "outcomes": {}}
         write_json_atomic(manifest.stamp(f"f-{name}"), {"family": f"f-{name}", "cells": {name: summary}})

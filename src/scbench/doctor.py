@@ -12,6 +12,7 @@ from pathlib import Path
 
 from scbench.config.files import ROOT, find_conf
 from scbench.models import embedded
+from scbench.models.cache import cache_folder
 
 CORE = ("snakemake", "hydra-core", "torch", "transformers", "pandas", "mlflow")
 OPTIONAL = {
@@ -80,7 +81,7 @@ def _scheduler() -> Iterator[str]:
 
 
 def _storage() -> Iterator[str]:
-    cache = embedded.cache_folder()
+    cache = cache_folder()
     models = cache / "models"
     for name in embedded.PACKAGES:
         there = any(models.glob(f"{name}-*/checksums.json"))

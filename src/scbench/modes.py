@@ -12,6 +12,7 @@ from scbench.errors import ScbenchError
 from scbench.prompts.dialogue import Dialogue
 
 Tokens = tuple[int, ...]
+Places = tuple[tuple[tuple[int, int], ...], ...]  # per text the intervals [start, stop) of a trunk where it stands
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,12 @@ class Record:
     window, out of reach of every method. `kept` is the number of tokens
     kept per layer when the answer starts, `density` per layer the share of the causal entries that a sparse prefill
     computed (empty for a dense one). `context_kept` is the share of the context's tokens that a method which rewrites
-    text has left, None where none did. `peak_bytes` are the highest memory use during `prefill` and `decode`: allocated
-    on a GPU, resident in the process on a CPU, weights included. The ids of prompts are present only with
-    `run.save_ids=true`.
+    text has left, None where none did. `gold_kept` is the share of the gold answer's tokens in the context that the
+    turn's cache holds, or lets the answer read: the mean over full-attention layers and KV heads, at the answer's place
+    with the largest one (and over the texts of an answer that has several). It is None where the context does not have
+    the answer's text, where a method rewrote the text, and in records of earlier versions. `peak_bytes` are the highest
+    memory use during `prefill` and `decode`: allocated on a GPU, resident in the process on a CPU, weights included.
+    The ids of prompts are present only with `run.save_ids=true`.
     """
 
     cell: str
@@ -116,6 +119,7 @@ class Record:
     prompt_visible: str = ""
     kept: tuple[int, ...] = ()
     context_kept: float | None = None
+    gold_kept: float | None = None
     density: tuple[float, ...] = ()
     kv_bytes: KvBytes | None = None
     times: Mapping[str, StageTime] = field(default_factory=dict)

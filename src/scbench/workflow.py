@@ -65,5 +65,7 @@ def sources(*patterns: str) -> list[str]:
     Relative to the working directory where they lie below it, so that a clone that is moved is still up to date.
     """
     package, here = Path(__file__).parent, Path.cwd()
-    files = {file for pattern in patterns for file in package.glob(pattern) if file.suffix in {".py", ".j2"}}
+    files = {
+        file for pattern in patterns for file in package.glob(pattern) if file.suffix in {".py", ".j2", ".js", ".css"}
+    }
     return sorted(str(file.relative_to(here) if file.is_relative_to(here) else file) for file in files)

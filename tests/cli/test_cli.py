@@ -245,4 +245,4 @@ def test_what_has_run_stays() -> None:
 def test_rules_depend_on_sources_that_exist() -> None:
     found = sources("scoring/**/*.py", "report/**/*")
     assert all(Path(file).is_file() for file in found)
-    assert {Path(file).suffix for file in found} == {".py", ".j2"}
+    assert {Path(file).suffix for file in found} == {".py", ".j2", ".js", ".css"}

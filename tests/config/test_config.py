@@ -162,9 +162,12 @@ def test_values_take_the_types_of_the_dataclass(conf: Path) -> None:
 
 
 def test_how_to_run_is_no_part_of_a_cell(conf: Path) -> None:
-    quiet, loud = compose([], conf), compose(["run.save_ids=true", "run.retry=true", "results=elsewhere"], conf)
+    how = ["run.save_ids=true", "run.retry=true", "run.threads=2", "results=elsewhere"]
+    quiet, loud = compose([], conf), compose(how, conf)
     assert quiet.cells == loud.cells
-    assert (loud.run.save_ids, loud.run.retry) == (True, True)
+    assert (quiet.run.threads, loud.run.save_ids, loud.run.retry, loud.run.threads) == (None, True, True, 2)
+    with pytest.raises(ScbenchError, match=r"run\.threads=0 must be at least 1"):
+        compose(["run.threads=0"], conf)
 
 
 def test_every_file_is_composed_once(conf: Path) -> None:

@@ -401,3 +401,14 @@ def test_of_a_methods_file_only_the_content_counts(tmp_path: Path) -> None:
     assert name(tmp_path / "one.json", "vertical_and_slash") != one
     plain = with_option(CELL, "method")
     assert Hashes().of(plain)["contents"] == [{}]
+
+
+def test_a_bundle_holds_all_prefills_of_one_text() -> None:
+    sparse = dataclasses.replace(CELL, methods=(SPARSE,))
+    rewriting = Choice("shorter", "scbench.methods.generation.llmlingua2.LLMLingua2", {})
+    shortened = dataclasses.replace(CELL, methods=(rewriting,))
+    apart = {family_id(cell) for cell in (CELL, sparse, shortened)}
+    assert len(apart) == 3
+    assert family_id(sparse, bundle=True) == family_id(CELL, bundle=True)
+    assert family_id(shortened, bundle=True) != family_id(CELL, bundle=True)
+    assert family_id(with_option(CELL, "task", length=65), bundle=True) != family_id(CELL, bundle=True)

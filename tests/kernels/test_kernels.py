@@ -1,5 +1,7 @@
 """Every kernel against the formula, and the merge rule against the undivided result."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -109,8 +111,8 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     whole = reference.attend(q, k, v, mask, 0.3)
     monkeypatch.setattr(blockwise, "SCORES", 2 * 30 * 3)
     calls = []
-    plain = reference.attend
-    monkeypatch.setattr(reference, "attend", lambda *a: calls.append(a[0].shape[1]) or plain(*a))
+    plain = blockwise._attend
+    monkeypatch.setattr(blockwise, "_attend", lambda *a: calls.append(a[0].shape[1]) or plain(*a))
     blocks = blockwise.attend(q, k, v, mask, 0.3)
     assert calls == [3, 3, 3, 2]
     torch.testing.assert_close(blocks.out_GND, whole.out_GND)
@@ -229,6 +231,35 @@ def test_pages_are_read_as_tokens_are(storey, seed, heads, lists, each, data):
     wanted = reference.attend(q, k, v, mask, 0.3)
     torch.testing.assert_close(out, wanted.out_GND)
     torch.testing.assert_close(lse, wanted.lse_GN)
+
+
+@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 3))
+@settings(max_examples=20, deadline=None)
+def test_many_long_lists_of_pages_are_a_mask(seed, heads, each, size, loose):
+    lists, pages, most = 80, 7, 5
+    q, k, v = tensors(seed, heads, lists * each, pages * size + loose, 8)
+    generator = torch.Generator().manual_seed(seed)
+    page_GXK = torch.rand(heads, lists, pages, generator=generator).argsort(-1)[..., :most]
+    page_GXK[:, ::7, 2:] = -1
+    read = torch.zeros(heads, lists * each, pages * size + loose, dtype=torch.bool)
+    for head, row, place in itertools.product(range(heads), range(lists * each), range(pages * size)):
+        read[head, row, place] = place // size in page_GXK[head, row // each].tolist()
+    kernels = Kernels(CPU, torch.float32, "torch")
+    out, lse = kernels.pages(q, k, v, page_GXK, size, 0.3)
+    assert kernels.used == {"paged_mask", "blockwise"}
+    wanted = reference.attend(q, k, v, read, 0.3)
+    torch.testing.assert_close(out, wanted.out_GND)
+    torch.testing.assert_close(lse, wanted.lse_GN)
+
+
+@given(st.integers(0, 999), st.floats(0.5, 30), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_scores_are_capped_by_blocks_as_by_the_plain_kernel(seed, softcap, masked):
+    q, k, v = tensors(seed, 2, 5, 9, 8)
+    mask = torch.rand(1, 5, 9, generator=torch.Generator().manual_seed(seed)) < 0.5 if masked else None
+    found, wanted = (kernel.attend(q, k, v, mask, 1.3, softcap) for kernel in (blockwise, reference))
+    torch.testing.assert_close(found.out_GND, wanted.out_GND)
+    torch.testing.assert_close(found.lse_GN, wanted.lse_GN)
 
 
 def test_a_storey_that_cannot_run_here_is_refused(monkeypatch):

@@ -28,6 +28,7 @@ def job(
     name=None,
     compress="once",
     measured=False,
+    places=(),
 ):
     limits = (limit,) * len(dialogue.opening)
     layout = build_layout(Mode(mode), dialogue, limits, history)
@@ -38,7 +39,8 @@ def job(
         feedback = tuple(zip(dialogue.followup[1:], limits[1:], strict=True))
     gold = dialogue.gold if measured else ()
     method = compose(method if isinstance(method, tuple) else (method or Dense(),))
-    return Job(name or f"{mode}-{history}", layout, method, budget, feedback, compress, query == "each", gold)
+    name = name or f"{mode}-{history}"
+    return Job(name, layout, method, budget, feedback, compress, query == "each", gold, gold_places=places)
 
 
 def run(engine, jobs, stop, batch="method"):

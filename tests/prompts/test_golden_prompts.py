@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scbench.errors import ScbenchError
-from scbench.models.embedded import cache_folder
+from scbench.models.cache import cache_folder
 from scbench.prompts import golden, reference_tokens
 from scbench.prompts.golden import checks, mismatch_ids, replay
 

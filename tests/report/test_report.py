@@ -1,5 +1,8 @@
+import base64
+import gzip
+import hashlib
 import io
-import xml.etree.ElementTree as ET
+import json
 from html.parser import HTMLParser
 
 import pytest
@@ -7,42 +10,56 @@ from rich.console import Console
 
 from scbench.errors import ScbenchError
 from scbench.record import Outcome
-from scbench.report.figures import accuracy_against_bytes, to_svg
+from scbench.report import html
+from scbench.report.answers import LONGEST
 from scbench.report.html import report_sweep
 from scbench.report.terminal import render_terminal
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
+from scbench.results.tables import all_tables
 from sweep_builder import MIB, answers, cell, write_sweep
 
-HOSTILE = '<script>alert(1)</script> {{ 7*7 }} " onload="x" </td></table> \u202e=1+1 \x00 ' + "x" * 5000
+HOSTILE = (
+    '<script>alert(1)</script> {{ 7*7 }} " onload="x" </td></table> \u202e=1+1 \x00 =HYPERLINK("x") ' + "x" * 1_000_000
+)
+MLFLOW = "http://127.0.0.1:5000/#/compare-runs"
 
 
 class Page(HTMLParser):
-    """What a browser would find: the elements, their attributes, and the text of each table field."""
+    """What a browser would find: elements, attributes, the text of table fields, of scripts and of packed data."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.attributes, self.fields = [], [], []
-        self._inside = False
+        self.tags, self.attributes, self.fields, self.summaries, self.scripts = [], [], [], [], []
+        self._packed, self._into = {}, None
         self.feed(text)
+
+    def data(self, name):
+        return json.loads(gzip.decompress(base64.b64decode(self._packed[f"data-{name}"][-1])))
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += attrs
-        if tag == "td":
-            self._inside = True
-            self.fields.append("")
+        named = dict(attrs)
+        texts = {"td": self.fields, "summary": self.summaries}
+        if tag == "script":
+            self._into = self._packed.setdefault(named["id"], []) if "id" in named else self.scripts
+            self._into.append("")
+        elif tag in texts:
+            self._into = texts[tag]
+            self._into.append("")
+        elif tag not in ("bdi", "p"):
+            self._into = None
 
     def handle_endtag(self, tag):
-        self._inside = self._inside and tag != "td"
+        self._into = self._into if tag == "bdi" else None
 
     def handle_data(self, data):
-        if self._inside:
-            self.fields[-1] += data
+        if self._into is not None:
+            self._into[-1] += data.strip(" \n") if self._into is not self.scripts else data
 
 
-@pytest.fixture
-def manifest(tmp_path):
+def made(root):
     cells = {
         "a1": cell(),
         "a2": cell("streaming_llm", budget=0.25),
@@ -57,63 +74,94 @@ def manifest(tmp_path):
         answers("a3", "s0", [True, True], stored=8 * MIB),
         answers("a3", "s1", [True, True], stored=8 * MIB),
     ]
-    path = write_sweep(tmp_path, cells, records, failed={"a4": "model '$gone_2$' is not there"})
+    path = write_sweep(root, cells, records, failed={"a4": "model '$gone_2$' is not there"})
     score_sweep(path)
     return path
 
 
 @pytest.fixture
-def page(manifest):
-    return Page(report_sweep(manifest).read_text(encoding="utf-8"))
+def manifest(tmp_path):
+    return made(tmp_path)
 
 
-def test_the_page_needs_no_network_and_runs_no_script(page):
-    assert "script" not in page.tags and "link" not in page.tags
-    assert not [value for name, value in page.attributes if name in ("src", "onload")]
-    references = [value for name, value in page.attributes if name in ("href", "xlink:href")]
-    assert all(value.startswith("#") for value in references)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    manifest = made(tmp_path_factory.mktemp("results"))
+    (manifest.parent / "mlflow.json").write_text(json.dumps({"compare": MLFLOW, "start": "make ui"}))
+    return report_sweep(manifest).parent
 
 
-def test_scores_failures_and_provenance_are_there(page):
-    fields = page.fields
-    first = fields.index("dense")
-    assert fields[first : first + 3] == ["dense", "75.0", "75.0"]
-    assert "model '$gone_2$' is not there" in fields
-    assert "[red]after 5 s[/red]" in fields
-    at = fields.index("weights")
-    assert fields[at : at + 3] == ["weights", "sha256:12", "4"]
+@pytest.fixture(scope="module")
+def page(folder):
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-def test_every_answer_is_listed_with_its_scores(page):
-    at = page.fields.index("s0")
-    assert page.fields[at : at + 8] == ["s0", "1", "the-value", "the-value", "1.00", "1.00", "ok", ""]
-    assert page.fields[at + 8 : at + 14] == ["s0", "2", "another", "the-value", "0.00", "0.00"]
+def test_the_page_fetches_nothing_and_runs_its_own_scripts_alone(page):
+    (policy,) = [value for name, value in page.attributes if name == "content" and "default-src" in value]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    (script,) = page.scripts
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in rules["script-src"].split()
+    assert "unsafe" not in rules["script-src"] and "http" not in policy and "file:" not in policy
+    assert "link" not in page.tags and not [name for name, _ in page.attributes if name.startswith("on")]
+    sources = [value for name, value in page.attributes if name in ("src", "href", "xlink:href")]
+    sources.remove(MLFLOW)  # a link, which is followed where it is clicked
+    assert all(value.startswith("#") for value in sources)
+
+
+def test_every_table_is_there_field_by_field(page, folder):
+    fields = "\x1f".join(page.fields)
+    for table in all_tables(read_summary(folder / "manifest.json")):
+        assert "\x1f".join(text for row in table.texts() for text in row) in fields, table.name
+        assert table.title in page.summaries or table.name == "failures"
+    assert "model '$gone_2$' is not there" in fields and "[red]after 5 s[/red]" in fields
+
+
+def test_the_front_and_the_provenance_are_there(page):
+    first = page.fields.index("dense")
+    assert page.fields[first : first + 5] == ["dense", "75.0", "0.0", "8.00", "100.0"]
+    assert page.fields[first + 8 : first + 13] == ["streaming_llm (25%)", "0.0", "-75.0", "4.00", "50.0"]
+    at = page.fields.index("weights")
+    assert page.fields[at : at + 3] == ["weights", "sha256:12", "4"]
+
+
+def test_answers_and_questions_are_packed_into_the_page(page):
+    cells = {cell["id"]: cell for cell in page.data("index")["cells"]}
+    assert cells["a2"] == {
+        **{"id": "a2", "turns": 3, "source": "src-a2", "dense": "a1", "mode": "multi_turn", "task": "Retr.KV (gen)"},
+        **{"model": "tiny", "method": "streaming_llm (25%)", "setting": ""},
+    }
+    assert cells["a4"]["turns"] == 0
+    assert page.data("a1")["prediction"] == ["the-value", "another", "the-value", "the-value"]
+    assert page.data("a1")["strict"] == [1.0, 0.0, 1.0, 1.0]
+    assert page.data("src-a1")["sessions"]["s1"]["questions"][1] == "question 2 of s1?"
+    assert page.data("src-a4") == {"note": "model '$gone_2$' is not there", "sessions": {}}
 
 
 def test_a_hostile_prediction_is_text(page):
-    shown = [field for field in page.fields if "alert(1)" in field]
-    assert len(shown) == 2
-    assert shown[0].startswith('<script>alert(1)</script> {{ 7*7 }} " onload="x" </td></table> \\u202e=1+1 \\x00 x')
-    assert len(shown[0]) < 2100
+    shown = page.data("a2")["prediction"][0]
+    assert shown.startswith(
+        '<script>alert(1)</script> {{ 7*7 }} " onload="x" </td></table> \\u202e=1+1 \\x00 =HYPERLINK("x") x'
+    )
+    assert len(shown) < LONGEST + 100 and shown.endswith(" more characters)")
 
 
-def test_the_same_sweep_gives_the_same_page(manifest):
-    first = report_sweep(manifest).read_bytes()
-    assert report_sweep(manifest).read_bytes() == first
+def test_the_same_sweep_gives_the_same_files_and_old_ones_go(tmp_path):
+    manifest = made(tmp_path)
+    folder = report_sweep(manifest).parent
+    first = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (folder / "figures" / "old.svg").touch()
+    (folder / "report_answers").mkdir()
+    (folder / "report_answers" / "old.js").touch()
+    report_sweep(manifest)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
 
 
-def test_the_figure_has_a_mark_at_every_mean_and_counts_the_others(manifest):
-    turns, requests = accuracy_against_bytes(read_summary(manifest)).axes
-    assert [line.get_xydata().tolist() for line in turns.lines] == [[[8.0, 75.0]], [[4.0, 0.0]]]
-    assert len({(line.get_color(), line.get_marker()) for line in turns.lines}) == 2
-    assert [line.get_xydata().tolist() for line in requests.lines] == [[[8.0, 100.0]]]
-    assert turns.get_title() == "Retr.KV (gen), multi_turn (n/a: 1)"
-
-
-def test_the_figure_is_one_svg_element_with_labels_as_they_are(manifest):
-    svg = to_svg(accuracy_against_bytes(read_summary(manifest)))
-    assert ET.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
-    assert "<!-- $gone_2$ · dense -->" in svg  # no formula was made of it
+def test_a_long_table_says_where_the_rest_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "MOST_ROWS", 3)
+    text = report_sweep(made(tmp_path)).read_text(encoding="utf-8")
+    assert "1 more rows are in <code>tables/cells.csv</code>" in text
 
 
 def printed(manifest, width):

@@ -6,6 +6,8 @@ import math
 import pytest
 
 from scbench.record import Outcome, StageTime
+from scbench.results.comparison_tables import budgets_table, models_table
+from scbench.results.matched import matched_table
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from scbench.results.table import Column, Table, to_csv, to_markdown
@@ -81,6 +83,10 @@ def test_generated_and_published_data_are_never_averaged(tmp_path):
     assert "mean strict" not in row  # one published task has no mean of its own
 
 
+NAMES = (
+    *(f"{name}_multi_turn" for name in ("scores", "groups", "stored", "touched", "budgets", "turns")),
+    *("differences_multi_turn", "turn_differences_multi_turn", "first_turn", "published", "cells", "costs", "failures"),
+)
 GOLD = "\n".join(f"{place:08} | {place}" for place in range(8))
 LONG_CELLS = {"l1": cell(task="gen_records"), "l2": cell("streaming_llm", task="gen_records", budget=0.25)}
 LONG_RECORDS = [
@@ -174,11 +180,9 @@ def test_timings_change_no_file_but_the_costs(tmp_path):
         files.append({path.name: path.read_bytes() for path in paths})
     calm, other = files
     assert sorted(calm) == sorted(
-        f"{name}.{kind}"
-        for name in ("scores_multi_turn", "turns_multi_turn", "cells", "costs", "failures")
-        for kind in ("csv", "md")
+        f"{name}.{kind}" for name in NAMES for kind in ("csv", "md", "tex", "html", "parquet")
     )
-    assert {name for name in calm if calm[name] != other[name]} == {"costs.csv", "costs.md"}
+    assert {name.partition(".")[0] for name in calm if calm[name] != other[name]} == {"costs"}
 
 
 @pytest.mark.parametrize("value", ["a|b", "<b>", "two\nlines", "a\\|b"])
@@ -218,3 +222,70 @@ def test_the_same_task_generated_and_published_has_two_columns_and_no_common_mea
     assert {value for name, value in strict.items() if "(gen)" in name} == {"100.0"}
     assert {value for name, value in strict.items() if "(gen)" not in name} == {"0.0"}
     assert {"mean (gen) strict", "mean strict"} < set(strict)
+
+
+def matched_cells():
+    tiny = {"d0": cell(), "m1": cell("snapkv", budget=0.25), "m2": cell("snapkv", budget=0.5), "k1": cell("kivi")}
+    stored = {"d0": 8 * MIB, "m1": 2 * MIB, "m2": 4 * MIB, "k1": int(2.1 * MIB)}
+    return tiny, [answers(name, "s0", [name != "m1"], stored=size) for name, size in stored.items()]
+
+
+def test_methods_are_compared_at_equal_bytes_and_say_what_matched(tmp_path):
+    cells, records = matched_cells()
+    table = matched_table(summary(tmp_path, records, cells, sessions=["s0"]), "multi_turn", "stored")
+    found = [(row["stored KV"], row["method"], row["budgets"], row["Retr.KV (gen)"]) for row in rows(table)]
+    assert found == [
+        ("25%", "snapkv", "25%", "0.0"),
+        ("25%", "kivi", "none", "100.0"),
+        ("50%", "snapkv", "50%", "100.0"),
+        ("100%", "dense", "none", "100.0"),
+    ]
+
+
+def test_bytes_must_match_at_every_turn(tmp_path):
+    cells, records = matched_cells()
+    grown = dataclasses.replace(records[1][0].kv_bytes, stored=3 * MIB)
+    later = answers("m1", "s0", [True, True], stored=2 * MIB)
+    records[1] = [later[0], dataclasses.replace(later[1], kv_bytes=grown)]
+    table = matched_table(summary(tmp_path, records, cells, sessions=["s0"]), "multi_turn", "stored")
+    assert [row["method"] for row in rows(table)] == ["kivi", "snapkv", "dense"]
+
+
+def timed(name, **seconds):
+    scopes = {"prefill": "shared", "compress": "own", "extend": "own", "question": "batch", "decode": "batch"}
+    width = seconds.pop("width", 1)
+    times = {
+        stage: StageTime(s, scopes[stage], width if scopes[stage] == "batch" else 1) for stage, s in seconds.items()
+    }
+    return answers(name, "s0", [True, True], times=times, output_tokens=10)
+
+
+def test_costs_per_question_until_the_first_token_and_when_a_method_pays(tmp_path):
+    cells = {"d0": cell(), "m0": cell("snapkv", budget=0.25), "w0": cell("quest", budget=0.25)}
+    records = [
+        timed("d0", prefill=2.0, compress=0.0, question=0.1, decode=1.0),
+        timed("m0", prefill=2.0, compress=1.2, question=0.1, decode=0.5),
+        timed("w0", prefill=2.0, compress=0.0, question=0.1, decode=4.0, width=2),
+    ]
+    dense, snap, quest = rows(costs_table(summary(tmp_path, records, cells, sessions=["s0"])))
+    assert (dense["once s"], dense["each s"], dense["per question s"]) == ("2.000", "1.100", "2.100")
+    assert (dense["TTFT s"], dense["tokens/s"], dense["pays from"]) == ("2.100", "10.0", "n/a")
+    assert (snap["TTFT s"], snap["tokens/s"], snap["pays from"]) == ("3.300", "20.0", "3")
+    assert (quest["each s"], quest["TTFT s"], quest["tokens/s"], quest["pays from"]) == ("2.050", "n/a", "n/a", "never")
+
+
+def test_models_stand_side_by_side_on_the_sessions_that_are_the_same(tmp_path):
+    cells = {"a0": cell(), "b0": cell(model="other")}
+    records = [
+        answers("a0", "s0", [True, True], documents=("x",)),
+        answers("a0", "s1", [False, False], documents=("y",)),
+        answers("b0", "s0", [False, True], documents=("x",)),
+        answers("b0", "s1", [True, True], documents=("z",)),
+    ]
+    (row,) = rows(models_table(summary(tmp_path, records, cells), "multi_turn"))
+    assert (row["sessions"], row["tiny"], row["other"]) == ("1", "100.0", "50.0")
+
+
+def test_budgets_have_columns(tmp_path):
+    made = rows(budgets_table(summary(tmp_path, RECORDS[:6], CELLS), "multi_turn"))
+    assert [(row["method"], row["no budget"]) for row in made] == [("dense", "87.5")]  # one row lacks a task

@@ -15,8 +15,9 @@ from scbench.errors import ScbenchError
 from scbench.grid.plan import plan
 from scbench.record import Outcome
 from scbench.results.store import CellStore
+from scbench.run import loading
 from scbench.run.family import run_family
-from scbench.run.local import write_sessions
+from scbench.run.local import run_here, write_sessions
 from scbench.run.progress import NullProgress
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -66,6 +67,7 @@ def test_every_turn_is_recorded_and_can_be_replayed_on_another_engine(sweep, fol
             assert record.prompt_tokens == len(record.prompt_ids)
             assert {"prefill", "compress", "decode"} <= set(record.peak_bytes)
             assert record.fidelity.tokens > 0 and record.fidelity.log_likelihood < 0
+            assert record.gold_kept == 1.0 if method == "dense" else 0 <= record.gold_kept <= 1
             assert record.fidelity.kl_to_dense == 0 if method == "dense" else record.fidelity.kl_to_dense > 0
             assert record.prediction == tokenizer.decode(record.output_ids, skip_special_tokens=True)
             if method == "dense":
@@ -89,6 +91,29 @@ def test_every_turn_is_recorded_and_can_be_replayed_on_another_engine(sweep, fol
     assert found["dense", "multi_turn"][0].prompt_ids == shared, "the first prompt is the same in both modes"
     kept = {len(set(r.kept)) == 1 and r.kept[0] / r.prompt_tokens for r in found["streaming_llm", "multi_turn"][::2]}
     assert all(0.24 < share <= 0.25 for share in kept)
+
+
+def test_the_share_of_the_right_answer_that_is_kept_is_recorded(sweep, folder):
+    manifest = sweep("method=streaming_llm", "method.sinks=100", "method.window=300", CELLS[1], "run.save_ids=true")
+    run(manifest)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    shares = []
+    for mode in ("multi_turn", "multi_request"):
+        for record in records(manifest)["streaming_llm", mode]:
+            text, base = tokenizer.decode(record.prompt_ids), record.prompt_tokens
+            start = text.index(record.gold)
+            answer = {
+                len(tokenizer.encode(text[: place + 1], add_special_tokens=False)) - 1
+                for place in range(start, start + len(record.gold))
+            }
+            dropped = base - record.kept[0]  # a stretch behind the first tokens
+            if mode == "multi_request":  # whose question is not in the cache, but read behind it
+                question = text.rindex("\n\n")
+                dropped -= base - len(tokenizer.encode(text[:question], add_special_tokens=False))
+            kept = sum(not 100 <= place < 100 + dropped for place in answer) / len(answer)
+            shares.append(kept)
+            assert record.gold_kept == pytest.approx(kept, abs=1.5 / len(answer))
+    assert 0 in shares and 1 in shares
 
 
 def test_what_is_finished_is_not_computed_again_and_needs_no_model(sweep, monkeypatch):
@@ -296,3 +321,34 @@ def test_a_table_of_another_model_is_refused_before_the_model_is_loaded(sweep, t
     (cells,) = run(tabled([0, 0, 1, 0], [1, 1, 0, 1])).values()
     (cell,) = cells.values()
     assert "is for 2 layers of 4 query heads, the model has 3 of 4" in cell["failed"]
+
+
+def test_families_of_one_model_load_it_once(sweep, monkeypatch):
+    loads = []
+    load = loading.load
+    monkeypatch.setattr(loading, "load", lambda *given: loads.append(given) or load(*given))
+    manifest = sweep("method=dense,a_shape", "method.a_shape.window=64", "method.a_shape.sinks=8", "mode=multi_turn")
+    assert len(manifest.families) == 2
+    run_here(manifest, NullProgress())
+    assert len(loads) == 1
+    assert {name: len(found) for name, found in records(manifest).items()} == {
+        ("dense", "multi_turn"): 4,
+        ("a_shape", "multi_turn"): 4,
+    }
+    other = sweep("method=dense", "mode=multi_turn", "model.window=1900")
+    run_here(other, NullProgress())
+    assert len(loads) == 2
+
+
+@pytest.mark.parametrize("batch", ["method", "family"])
+def test_a_bundle_gives_what_its_families_give(batch, sweep, tmp_path):
+    prefills = ["method=dense,a_shape,tri_shape,streaming_llm", "budget=0.25", "mode=multi_turn,multi_request"]
+    apart = sweep(*prefills, f"results={tmp_path / 'apart'}")
+    together = sweep(*prefills, f"results={tmp_path / 'together'}", "run.bundle=true", f"engine.batch={batch}")
+    assert (len(apart.families), len(together.families)) == (3, 1)
+    run(apart)
+    run(together)
+    answers, bundled = records(apart), records(together)
+    assert {record.outcome for found in bundled.values() for record in found} == {Outcome.OK}
+    for cell, found in answers.items():
+        assert [(one.prediction, one.kept) for one in bundled[cell]] == [(one.prediction, one.kept) for one in found]

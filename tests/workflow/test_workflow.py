@@ -37,7 +37,7 @@ class FamilySummary:
     cells: dict
 
 
-def run_family(manifest_path, family_id, progress):
+def run_family(manifest_path, family_id, progress, load):
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
     try:
@@ -182,7 +182,7 @@ def test_the_demo_prints_its_table_and_where_its_files_are(finished: tuple[Path,
     assert computed == CELLS
     for word in ("Retr.KV (gen)", "100.0", "demo/tables", "demo/report.html", "mlflow.db"):
         assert word in printed.replace("\n", ""), printed
-    for name in ("scores.csv", "tables/cells.md", "report.html", "mlflow.json"):
+    for name in ("scores.csv", "tables/cells.md", "report.html", "figures/score_memory.pdf", "mlflow.json"):
         assert (root / "results/demo" / name).is_file()
 
 
@@ -212,9 +212,10 @@ def test_a_changed_scorer_scores_again_without_a_model(project: Project) -> None
     assert project.jobs() == SCORING
 
 
-def test_a_changed_report_template_only_reports(project: Project) -> None:
-    (template,) = (project.root / "src/scbench/report/templates").glob("*")
-    template.write_text(template.read_text() + "<!-- changed -->\n")
+@pytest.mark.parametrize("name", ["report.html.j2", "report.css", "tables.js"])
+def test_a_changed_report_template_only_reports(project: Project, name: str) -> None:
+    template = project.root / "src/scbench/report/templates" / name
+    template.write_text(template.read_text() + "\n")
     assert project.jobs() == {"report": 1}
 
 

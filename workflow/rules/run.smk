@@ -19,8 +19,8 @@ rule run:
         retry=MANIFEST.run.retry,
         save_ids=MANIFEST.run.save_ids,
         manifest=MANIFEST.path,
-    # a family uses the whole machine: a second one beside it would only take its memory
-    threads: workflow.cores
+    # a family uses the whole machine, since a second one beside it takes as much memory again, unless it is told not to
+    threads: MANIFEST.run.threads or workflow.cores
     resources:
         mem_mb=expected("mem_mb", 16000),
         runtime=expected("runtime", 240),

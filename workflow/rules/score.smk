@@ -3,10 +3,14 @@ localrules:
     score,
 
 
+# what makes the rows and columns of scores
+SCORED_BY = ("scores", "labels", "columns", "contexts", "frames")
+
+
 rule score:
     input:
         stamps=[MANIFEST.stamp(family.id) for family in MANIFEST.families],
-        sources=sources("scoring/**/*.py", "results/scores.py", "results/labels.py"),
+        sources=sources("scoring/**/*.py", *(f"results/{name}.py" for name in SCORED_BY)),
     output:
         MANIFEST.folder / "scores.csv",
         MANIFEST.folder / "costs.csv",

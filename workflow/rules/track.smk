@@ -9,7 +9,7 @@ localrules:
 rule track:
     input:
         rules.score.output,
-        sources("report/tracking.py"),
+        sources("report/tracking.py", "report/cell_run.py", "report/mlflow_links.py"),
     output:
         MANIFEST.folder / "mlflow.json",
     params:

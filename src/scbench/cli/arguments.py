@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching, training
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, showing, tracking, training
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -126,6 +126,34 @@ COMMANDS = {
             "scbench train-tiny tiny-hybrid --output results/try --steps 100",
         ),
     ),
+    "ui": Command(
+        "serve MLflow's pages for this machine alone, and open the comparison of a sweep's runs",
+        tracking.ui,
+        {
+            "sweep": {"nargs": "?", "metavar": "SWEEP", "help": "a sweep by name or folder (the one tracked last)"},
+            "--port": {"type": int, "default": 5000, "metavar": "N", "help": "of 127.0.0.1 (5000)"},
+        },
+        examples=("scbench ui", "scbench ui smoke --port 5050"),
+    ),
+    "pack": Command(
+        "put a sweep into one archive that others can verify",
+        sharing.pack,
+        {
+            "sweep": {"metavar": "SWEEP", "help": "a sweep of results/ by its name, or its folder"},
+            "--output": {"type": Path, "metavar": "FILE", "help": "the archive (results/<sweep>.zip)"},
+        },
+        "the archive has records, manifest, scores, tables, report, provenance and lock, and hashes of the sessions\n"
+        "instead of their texts; it is the same, byte for byte, whenever it is made (docs/sharing.md)",
+        ("scbench pack smoke", "scbench pack results/smoke --output smoke.zip"),
+    ),
+    "verify": Command(
+        "score an archive's records again and say whether every number follows from them; exit code 1 if not",
+        sharing.verify,
+        {"archive": {"type": Path, "metavar": "ARCHIVE", "help": "what `scbench pack` wrote"}},
+        "nothing of the archive is executed; one that leads out of its folder, was changed, or unpacks to more than\n"
+        "it should is refused (exit code 2)",
+        ("scbench verify smoke.zip",),
+    ),
     "doctor": Command(
         "say what this machine can run, and how to install what is missing",
         jobs.doctor,
@@ -173,8 +201,46 @@ COMMANDS = {
     ),
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
-    "track": _job("log a scored sweep to MLflow", jobs.track, "track"),
-    "show": _job("print the table of a scored sweep, its failures, and where its files are", jobs.show, "show"),
+    "track": _job(
+        "log a scored sweep to MLflow",
+        jobs.track,
+        "track",
+        **{"--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"}},
+    ),
+    "show": Command(
+        "print a scored sweep: its cells, failures and files; its turns, budgets or stages; or one dialogue",
+        showing.show,
+        {
+            "sweep": {"nargs": "?", "metavar": "SWEEP", "help": "a sweep of results/ by its name, or its folder"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json"},
+            "--by": {"choices": showing.VIEWS, "metavar": "VIEW", "help": ", ".join(showing.VIEWS)},
+            "--cell": {"metavar": "CELL", "help": "a cell's fingerprint (or its start), or words of its names"},
+            "--session": {"metavar": "ID", "help": "of the cell: which session (the first)"},
+            "--turn": {"type": int, "metavar": "N", "help": "of the session: this turn alone, from 1"},
+            "--with-baselines": {
+                "type": Path,
+                "metavar": "FOLDER",
+                "help": "a folder of archives: rows of those that verify, and asked the same, stand beside",
+            },
+        },
+        "how to read the tables: docs/results.md",
+        (
+            "scbench show smoke",
+            "scbench show smoke --by budget",
+            "scbench show smoke --with-baselines baselines",
+            "scbench show smoke --cell 'snapkv 25% retr_kv multi_turn' --turn 2",
+            "scbench show --manifest results/smoke/manifest.json",
+        ),
+    ),
+    "diff": Command(
+        "say what changed from one scored sweep to another, why, and whether beyond noise",
+        showing.diff,
+        {
+            "first": {"metavar": "SWEEP_A", "help": "a sweep of results/ by its name, or its folder"},
+            "second": {"metavar": "SWEEP_B", "help": "the one that is compared with it"},
+        },
+        examples=("scbench diff smoke results/smoke-1a2b3c4d",),
+    ),
 }
 
 

@@ -42,18 +42,15 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def track(arguments: argparse.Namespace) -> int:
-    """Log to MLflow."""
+    """Log to MLflow: the cells' runs, or what was made of them."""
+    if arguments.artifacts:
+        from scbench.report.artifacts import attach_sweep
+
+        attach_sweep(arguments.manifest)
+        return 0
     from scbench.report.tracking import track_sweep
 
     track_sweep(arguments.manifest)
-    return 0
-
-
-def show(arguments: argparse.Namespace) -> int:
-    """Print the table, the failures, where the files are and how to open them."""
-    from scbench.cli import outcome
-
-    outcome.show(arguments.manifest)
     return 0
 
 

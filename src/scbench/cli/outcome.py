@@ -18,7 +18,8 @@ def show(manifest: Path) -> None:
         print(f"open the report: {shlex.join([sys.executable, '-m', 'webbrowser', report.resolve().as_uri()])}")
     tracked = manifest.parent / "mlflow.json"
     if tracked.exists():
-        uri = json.loads(tracked.read_text(encoding="utf-8"))["tracking_uri"]
-        print(f"mlflow: {uri}")
-        if uri.startswith("sqlite:"):
-            print(f"open mlflow: {shlex.join([sys.executable, '-m', 'mlflow', 'ui', '--backend-store-uri', uri])}")
+        known = json.loads(tracked.read_text(encoding="utf-8"))
+        print(f"mlflow: {known['tracking_uri']}")
+        if known["start"]:
+            print(f"open mlflow: {known['start']}")
+        print(f"compare: {known['compare']}")

@@ -24,10 +24,22 @@ Value = Any  # a plain value: None, bool, int, float, str, or a list or mapping 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How to run, which changes no number: `save_ids` keeps token ids, `retry` repeats failed sessions."""
+    """How to run, which changes no number.
+
+    `save_ids` keeps token ids, `retry` repeats failed sessions. `threads` are the CPU cores of a family (None: all);
+    with fewer, as many families run side by side as the cores allow. `bundle` puts all prefills of the same sessions
+    into one job, which loads the model once and, with `engine.batch=family`, decodes all their answers as one batch; it
+    holds all their caches. Raises `ScbenchError` for less than one thread.
+    """
 
     save_ids: bool = False
     retry: bool = False
+    threads: int | None = None
+    bundle: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise ScbenchError(f"run.threads={self.threads} must be at least 1, or null for all cores")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from scbench.errors import ScbenchError
 from scbench.methods.compose import compose as compose_methods
 from scbench.nearest import hint, nearest
 
-WHOLE_SWEEP = ("results", "run.save_ids", "run.retry")  # settings that do not belong to a cell
+# settings that do not belong to a cell
+WHOLE_SWEEP = ("results", "run.save_ids", "run.retry", "run.threads", "run.bundle")
 SHARED = ("budget", "history", "query", "compress", "fit", "max_turns", "prompt_style", *WHOLE_SWEEP)
 
 

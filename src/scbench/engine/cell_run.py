@@ -18,6 +18,7 @@ from scbench.engine.device import synchronise
 from scbench.engine.diagnostics import STATES_REFUSED, Looked, diagnosed, look, steps_of
 from scbench.engine.fidelity import fidelity, gold_predictions
 from scbench.engine.job import Job, Turn
+from scbench.engine.kept_share import kept_share
 from scbench.engine.memory import PeakMemory
 from scbench.engine.source import Source, spans
 from scbench.engine.trunk import Trunk
@@ -272,6 +273,7 @@ class CellRun:
         shape = self.trunk.shape
         layers = row.view.footprint(shape.windows, shape.token_bytes)
         extended = StageTime(self.seconds.get(branch.leaves, 0.0), "own")
+        places = self.job.gold_places[branch.turn] if self.job.gold_places else ()
         peaks = {"prefill": self.source.peak, **self.peaks, "decode": answered.peak}
         return Turn(
             answer=answer,
@@ -283,6 +285,7 @@ class CellRun:
             times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
             kernels=tuple(sorted(self.source.kernels | self.kernels | answered.kernels)),
             peak_bytes={stage: peak for stage, peak in peaks.items() if peak is not None},
+            gold_kept=kept_share(row.view, places, shape.windows),
         )
 
 

@@ -13,7 +13,7 @@ from scbench.methods.base import Base
 from scbench.methods.budget import Budget
 from scbench.methods.compose import Composition
 from scbench.methods.fitting import KvShape
-from scbench.modes import Layout, Tokens
+from scbench.modes import Layout, Places, Tokens
 from scbench.record import Diagnostics, Fidelity, KvBytes, StageTime
 
 
@@ -26,7 +26,8 @@ class Job:
     new tokens: the layout grows by each answer. `compress` says what happens at the points after the base (`once`:
     nothing; `each`, `isolated`). With `each_query` the method acts for every question anew, on the full cache.
     `gold` are the right answers per turn, for the measure of fidelity; without them there is none. `rewritten` says
-    that the method has already acted, on the text.
+    that the method has already acted, on the text. `gold_places` are where the right answers stand in the context, per
+    turn, where that is to be followed.
     """
 
     cell: str
@@ -38,6 +39,7 @@ class Job:
     each_query: bool = False
     gold: tuple[Tokens, ...] = ()
     rewritten: bool = False
+    gold_places: tuple[Places, ...] = ()
 
     def resolved(self, shape: Shape, tokens: int, protected: bool = True) -> Composition:
         """The method with its parameters set to the budget of a base of so many tokens.
@@ -71,8 +73,9 @@ class Turn:
     """What the engine saw of one answered turn. `prompt` are the ids that the answer follows.
 
     `kept` are tokens per layer in the turn's view; `density` per layer the share of causal entries that a planned
-    prefill computed, empty for a dense one. `peak_bytes` are the highest memory use of prefill and decode, where the
-    system tells it.
+    prefill computed, empty for a dense one. `gold_kept` is the share of the right answer's tokens in the context that
+    the view holds, None where none are followed. `peak_bytes` are the highest memory use of prefill and decode, where
+    the system tells it.
     """
 
     answer: Answer
@@ -84,6 +87,7 @@ class Turn:
     times: Mapping[str, StageTime]
     kernels: tuple[str, ...]
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    gold_kept: float | None = None
     fidelity: Fidelity | None = None
     diagnostics: Diagnostics | None = None
 

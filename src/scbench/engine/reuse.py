@@ -14,7 +14,7 @@ from scbench.kernels.spec import Spec, Visible
 from scbench.methods.base import Deviation
 from scbench.segments.dense import DenseSegment
 
-ROWS = 512  # rows whose mask is made at once
+ROWS = 128  # rows at once: what lies before the first of them needs no mask
 
 
 class PieceAttention:

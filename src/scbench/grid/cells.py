@@ -113,10 +113,11 @@ def source_id(cell: Cell, hashes: Mapping[str, Any]) -> str:
     return digest({"task": cell.task.to_dict(), "hashes": hashes}, 12)
 
 
-def family_id(cell: Cell) -> str:
+def family_id(cell: Cell, bundle: bool = False) -> str:
     """12 hexadecimal digits of what a family shares: model, engine, sessions, history, fit, prompts, prefill.
 
-    Not the method nor the mode; but the original's prompts share too few tokens between the modes.
+    Not the method nor the mode; but the original's prompts share too few tokens between the modes. In a `bundle` each
+    prefill is made of the same text, so only what rewrites it stays apart.
     """
     shared = {
         "model": cell.model.to_dict(),
@@ -127,7 +128,9 @@ def family_id(cell: Cell) -> str:
         "fit": cell.fit,
         "prompt_style": cell.prompt_style,
         "mode": cell.mode.to_dict() if cell.prompt_style == "ref" else None,
-        "prefill": [part for method in cell.methods if (part := _prefill(method, cell))],
+        "prefill": [
+            part for method in cell.methods if (method.type.rewrites or not bundle) and (part := _prefill(method, cell))
+        ],
     }
     return digest(shared, 12)
 

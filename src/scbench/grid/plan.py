@@ -49,7 +49,7 @@ def plan(overrides: Sequence[str], conf: Path) -> Manifest:
     path = locate(overrides, conf)
     hashes = Hashes()
     cells = named((cell, hashes.of(cell)) for cell in map(canonical, composition.cells))
-    sources, families = _grouped(cells, hashes)
+    sources, families = _grouped(cells, hashes, composition.run.bundle)
     return Manifest(
         root=path.parent.parent,
         sweep=path.parent.name,
@@ -63,13 +63,13 @@ def plan(overrides: Sequence[str], conf: Path) -> Manifest:
     )
 
 
-def _grouped(cells: Mapping[str, Cell], hashes: Hashes) -> tuple[dict[str, Source], tuple[Family, ...]]:
+def _grouped(cells: Mapping[str, Cell], hashes: Hashes, bundle: bool) -> tuple[dict[str, Source], tuple[Family, ...]]:
     sources: dict[str, Source] = {}
     members: dict[tuple[str, str], list[str]] = {}
     for name, cell in cells.items():
         source = source_id(cell, hashes.of_sessions(cell))
         sources.setdefault(source, Source(source, cell.task, cell.model))
-        members.setdefault((family_id(cell), source), []).append(name)
+        members.setdefault((family_id(cell, bundle), source), []).append(name)
     families = tuple(
         Family(family, source, tuple(names), resources([cells[name] for name in names]))
         for (family, source), names in members.items()

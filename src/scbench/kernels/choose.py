@@ -14,6 +14,7 @@ from scbench.errors import ScbenchError
 from scbench.kernels import (
     blockwise,
     by_head,
+    codes,
     paged,
     quantised,
     reference,
@@ -23,11 +24,13 @@ from scbench.kernels import (
     triton,
 )
 from scbench.kernels.cpp import dequant_decode
+from scbench.kernels.cpp import levels as cpp_levels
 from scbench.kernels.packing import PackedKeys, PackedValues, unpack_keys, unpack_values
 from scbench.kernels.plans import ByHead, Plan, Simple, VerticalSlash
 from scbench.kernels.spec import Partial
 from scbench.kernels.storeys import AUTO, FLEX, REFERENCE, STOREYS, TRITON
 
+GATHERING = 16  # how much longer a token takes that is gathered for a list of pages, than one row under a mask
 FEW = 64  # rows, up to which a fused kernel is faster than making whole blocks float
 
 
@@ -100,6 +103,10 @@ class Kernels:
             self.used.add(paged_decode.NAME)
             page_GNK = page_GXK.repeat_interleave(q_GND.shape[1] // page_GXK.shape[1], dim=1)
             return paged_decode.attend(q_GND, k_GLD, v_GLD, page_GNK, size, k_GLD.shape[1], scale)
+        rows, tokens = q_GND.shape[1], k_GLD.shape[1]
+        if rows > FEW and page_GXK[0].numel() * size * GATHERING > rows * tokens:
+            self.used.add(paged.MASKED)
+            return self.masked(q_GND, k_GLD, v_GLD, paged.mask(page_GXK, size, rows, tokens), scale)
         self.used.add(paged.NAME)
         return paged.attend(
             *(q_GND, k_GLD, v_GLD, page_GXK, size),
@@ -130,6 +137,13 @@ class Kernels:
         k_GLD = unpack_keys(keys, q_GND.dtype)
         rounded = [] if values is None else [unpack_values(values, q_GND.dtype)]
         return self.full(q_GND, k_GLD, torch.cat([*rounded, *([] if v_GkD is None else [v_GkD])], dim=1), scale)
+
+    def levels(self, packed_Gnb: Tensor, bits: int, level_C: Tensor, dim: int) -> Tensor:
+        """The numbers `[G, n, dim]` that packed codes stand for: `level_C[code]`, float32."""
+        if self._cpp is not None:
+            self.used.add(cpp_levels.NAME)
+            return cpp_levels.levels(packed_Gnb, bits, level_C, dim, self._cpp)
+        return codes.levels(packed_Gnb, bits, level_C, dim)
 
     def planned(
         self, q_HTD: Tensor, k_GLD: Tensor, v_GLD: Tensor, plan: Plan, scale: float, start: int, total: int

@@ -7,6 +7,7 @@ keys gives the dense result; the same rule is used by FlashDecoding and Hydragen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -15,16 +16,18 @@ from scbench.kernels.spec import Partial
 
 
 def merge(partials: Sequence[Partial]) -> Partial:
-    """Join partial results over disjoint keys; at least one of them must see a key for every row."""
+    """Join partial results over disjoint keys; a row that sees no key in any of them has `out` 0 and `lse` -inf."""
     if len(partials) == 1:
         return partials[0]
-    lse_PGN = torch.stack([partial.lse_GN for partial in partials])
-    total_GN = torch.logsumexp(lse_PGN, dim=0)
-    weight_PGN = torch.exp(lse_PGN - total_GN)
-    out_GND = weight_PGN[0].unsqueeze(-1) * partials[0].out_GND.float()
-    for weight_GN, partial in zip(weight_PGN[1:], partials[1:], strict=True):
-        out_GND.addcmul_(weight_GN.unsqueeze(-1), partial.out_GND.float())
-    return Partial(out_GND.to(partials[0].out_GND.dtype), total_GN)
+    out_GND, lse_GN = reduce(_join, partials)
+    return Partial(out_GND.to(partials[0].out_GND.dtype), lse_GN)
+
+
+def _join(one: Partial, other: Partial) -> Partial:
+    """The rule for two, in float32: with w = σ(l2 - l1) it is out = o1 + w · (o2 - o1)."""
+    weight_GN = torch.sigmoid(other.lse_GN - one.lse_GN).nan_to_num_(0.0)  # -inf less -inf is NaN
+    out_GND = torch.lerp(one.out_GND.float(), other.out_GND.float(), weight_GN.unsqueeze(-1))
+    return Partial(out_GND, torch.logaddexp(one.lse_GN, other.lse_GN))
 
 
 def with_sinks(partial: Partial, sinks_H: Tensor, batch: int) -> Partial:

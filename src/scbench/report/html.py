@@ -1,90 +1,146 @@
-"""The report: one HTML file that holds everything it shows and opens from the disk without a network."""
+"""The report: one HTML file that opens from the disk without a network, and the figures as files."""
 
 from __future__ import annotations
 
-from collections import Counter
+import base64
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scbench.record import Record
-from scbench.report.figures import accuracy_against_bytes, to_svg
-from scbench.report.text import visible
+from scbench.grid.manifest import Manifest
+from scbench.report import overview
+from scbench.report.figures.catalogue import all_charts
+from scbench.report.figures.chart import Chart
+from scbench.report.figures.interactive import spec
+from scbench.report.figures.static import save
+from scbench.report.gathered import Gathered, gather
+from scbench.report.shelf import FOLDER, Shelf, pack
 from scbench.results.files import write_text_atomic
-from scbench.results.scores import sweep_records
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
-from scbench.results.tables import cells_table, costs_table, failures_table, quarters_tables, scores_table, turns_table
+from scbench.results.tables import all_tables
+from scbench.results.text import visible
+
+SCRIPTS = ("data.js", "tables.js", "figures.js", "answers.js")
+MOST_ROWS = 2000  # of a table in the page; its file has them all
+WORD = 40  # characters that are not broken
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure of the page: its chart, and the SVG of it."""
+
+    chart: Chart
+    svg: str
 
 
 def report_sweep(manifest_path: Path) -> Path:
-    """Write `report.html` beside the manifest and give its path.
+    """Write `report.html`, `figures/` and what is too large for the page beside the manifest; gives the page's path.
 
     Raises `ScbenchError` when the sweep has not been scored.
     """
     summary = read_summary(manifest_path)
-    path = summary.sweep.folder / "report.html"
-    write_text_atomic(path, render(summary))
+    manifest = Manifest.read(manifest_path.resolve())
+    folder = summary.sweep.folder
+    shelf = Shelf(folder)
+    gathered = gather(summary, manifest, shelf)
+    figures = _figures(summary, gathered, folder / "figures")
+    path = folder / "report.html"
+    write_text_atomic(path, _page(summary, manifest, gathered, figures, shelf))
+    shelf.sweep_out()
     return path
 
 
-def render(summary: Summary) -> str:
+def _figures(summary: Summary, gathered: Gathered, folder: Path) -> list[Drawn]:
+    """Draw all figures: as files, and for the page. Files of figures that are no longer made go."""
+    charts = all_charts(summary, gathered.looks)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return [Drawn(chart, save(chart, folder)) for chart in charts]
+
+
+def _page(summary: Summary, manifest: Manifest, gathered: Gathered, figures: list[Drawn], shelf: Shelf) -> str:
     """The page's text; what models, data and users wrote is made visible and escaped, all of it."""
-    records = {cell: sweep_records(summary.sweep, cell) for cell in summary.labels}
+    plotly = _plotly() if figures else ""
+    index = {"cells": gathered.cells, "files": shelf.files}
+    specs = {drawn.chart.name: spec(drawn.chart) for drawn in figures}
+    own = {
+        "index": json.dumps(index),
+        "drawings": json.dumps({drawn.chart.name: drawn.svg for drawn in figures}),
+        "figures": json.dumps(specs, allow_nan=False),
+        "plotly": plotly,
+    }
+    data = shelf.page | {name: pack(text) for name, text in own.items()}
+    script = "\n".join(_asset(name) for name in SCRIPTS)
     environment = Environment(
         loader=PackageLoader("scbench.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["visible"] = visible
+    tables = {table.name: table for table in all_tables(summary)}
+    failures = tables.pop("failures")
     return environment.get_template("report.html.j2").render(
         sweep=summary.sweep.name,
-        cell_count=len(records),
-        turn_count=sum(map(len, records.values())),
-        scores=[scores_table(summary, mode) for mode in summary.modes],
-        figure=Markup(to_svg(accuracy_against_bytes(summary))),
-        details=[
-            *(turns_table(summary, mode) for mode in summary.modes),
-            *quarters_tables(summary),
-            cells_table(summary),
-            costs_table(summary),
-        ],
-        failures=failures_table(summary),
-        provenance=_provenance([record for cell in records.values() for record in cell]),
-        answers=_answers(summary, records),
+        policy=_policy([script, plotly], beside=bool(shelf.files)),
+        style=Markup(_asset("report.css")),
+        script=Markup(script),
+        data=data,
+        facts=overview.facts(summary, manifest, gathered),
+        flags=overview.flags(summary, gathered),
+        front=overview.front_table(summary),
+        comparison=overview.comparison_page(summary.sweep.folder),
+        tables=list(tables.values()),
+        figures=[drawn.chart for drawn in figures],
+        failures=failures,
+        provenance=_provenance(gathered),
+        cell_count=len(gathered.cells),
+        beside=[cell["id"] for cell in gathered.cells if cell["id"] in set(shelf.files)],
+        folder=FOLDER,
+        most_rows=MOST_ROWS,
+        kinds=_kinds,
     )
 
 
-def _answers(summary: Summary, records: dict[str, list[Record]]) -> list[Table]:
-    """A table per cell, a row per turn."""
-    columns = (
-        *(Column("session"), Column("turn"), Column("prediction"), Column("gold")),
-        *(Column("strict", 2), Column("ref", 2), Column("outcome"), Column("detail")),
+def _policy(scripts: list[str], *, beside: bool) -> str:
+    """Nothing may run or be fetched but the page's own scripts, named by their hashes, and the files beside it."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") for text in scripts]
+    sources = [*(f"'sha256-{digest}'" for digest in hashes), *(("file:", "'self'") if beside else ())]
+    return (
+        f"default-src 'none'; script-src {' '.join(sources)}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
     )
-    scores = summary.scored.scores
-    keys = zip(scores["cell"], scores["session"], scores["turn"], strict=True)
-    pairs = dict(zip(keys, zip(scores["strict"], scores["ref"], strict=True), strict=True))
-    tables = []
-    for cell, label in summary.labels.items():
-        rows: list[tuple[Value, ...]] = [
-            (
-                *(record.session, record.turn + 1, record.prediction, _gold(record)),
-                *pairs.get((cell, record.session, record.turn), (float("nan"), float("nan"))),
-                *(record.outcome.value, record.detail),
-            )
-            for record in records[cell]
-        ]
-        names = (label.title, label.mode, label.model, label.row, label.setting)
-        tables.append(Table(cell, " · ".join(filter(None, names)), "", columns, tuple(rows)))
-    return tables
 
 
-def _gold(record: Record) -> str:
-    return " | ".join(record.gold) if isinstance(record.gold, tuple) else str(record.gold)
+def _plotly() -> str:
+    # A second to import, for a file that lies in the package.
+    from plotly.offline import get_plotlyjs
+
+    text: str = get_plotlyjs()
+    return text
 
 
-def _provenance(records: list[Record]) -> Table:
+def _asset(name: str) -> str:
+    return (files("scbench.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _kinds(table: Table) -> list[str]:
+    """How each column is set: a `number` to the right, a `word` on one line, a `text` on several."""
+    return [_kind([row[index] for row in table.rows]) for index in range(len(table.columns))]
+
+
+def _kind(values: list[Value]) -> str:
+    if not any(isinstance(value, str) for value in values):
+        return "number"
+    return "word" if max(len(str(value)) for value in values) <= WORD else "text"
+
+
+def _provenance(gathered: Gathered) -> Table:
     """What the records say they were made with; more than one value of a name means a mixed sweep."""
-    counts = Counter(item for record in records for item in record.provenance.items())
-    rows = tuple((name, value, count) for (name, value), count in sorted(counts.items()))
+    rows = tuple((name, value, count) for (name, value), count in sorted(gathered.provenance.items()))
     columns = (Column("what"), Column("value"), Column("turns"))
     return Table("provenance", "Provenance", "As recorded with every turn.", columns, rows)

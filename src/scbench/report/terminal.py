@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from rich import box
@@ -9,11 +10,15 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
-from scbench.report.text import visible
+from scbench.results.comparison_tables import budgets_table
+from scbench.results.dialogue import read_dialogue
+from scbench.results.differing import differences, differences_table, only
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Table
-from scbench.results.tables import cells_table
+from scbench.results.tables import cells_table, costs_table, turns_table
+from scbench.results.text import visible
 
 FAILURES_SHOWN = 10
 SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
@@ -29,13 +34,69 @@ def render_terminal(manifest_path: Path, console: Console | None = None) -> None
     summary = read_summary(manifest_path)
     folder = summary.sweep.folder
     for mode in summary.modes:
-        console.print(_rich(_shortened(cells_table(summary, mode))))
+        console.print(rich_table(_shortened(cells_table(summary, mode))))
     console.print(Text(cells_table(summary).note, style="dim"))
     for line in _failures(summary):
         console.print(Text(line, style="red"), soft_wrap=True)
     for name, path in (("tables", folder / "tables"), ("report", folder / "report.html")):
         if path.exists():
             console.print(Text(f"{name}: {path}"), soft_wrap=True)
+
+
+def render_view(manifest_path: Path, by: str, console: Console | None = None) -> None:
+    """Print a sweep's tables by `turn`, `budget` or `stage`; raises `ScbenchError` when it has not been scored."""
+    console = console or Console()
+    summary = read_summary(manifest_path)
+    tables = {
+        "turn": lambda: [turns_table(summary, mode) for mode in summary.modes],
+        "budget": lambda: [budgets_table(summary, mode) for mode in summary.modes],
+        "stage": lambda: [costs_table(summary)],
+    }[by]()
+    for table in tables:
+        console.print(rich_table(table))
+    console.print(Text(tables[-1].note, style="dim"))
+
+
+def render_difference(first: Path, second: Path, console: Console | None = None) -> None:
+    """Print what changed from the sweep of one manifest to that of another, and what only one of them has."""
+    console = console or Console()
+    one, other = read_summary(first), read_summary(second)
+    found = differences(one, other, (Manifest.read(first.resolve()), Manifest.read(second.resolve())))
+    table = differences_table(found, (one.sweep.name, other.sweep.name))
+    console.print(rich_table(table))
+    console.print(Text(table.note, style="dim"))
+    for name, cells in ((one.sweep.name, only(one, other)), (other.sweep.name, only(other, one))):
+        for cell in cells:
+            console.print(Text(visible(f"only in {name}: {cell}")), soft_wrap=True)
+    verdicts = Counter(difference.verdict for difference in found)
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    console.print(Text(f"{len(found)} cells in both: {counted or 'none'}"), soft_wrap=True)
+
+
+def render_dialogue(
+    manifest_path: Path, cell: str, session: str | None, turn: int | None, console: Console | None = None
+) -> None:
+    """Print one session of a cell: question, gold, prediction, scores and outcome of every turn, or of one."""
+    console = console or Console()
+    dialogue = read_dialogue(manifest_path, cell, session, turn)
+    label = dialogue.label
+    names = (label.title, label.mode, label.model, label.row, label.setting, f"session {dialogue.session}")
+    console.print(Text(visible(" · ".join(filter(None, names))), style="bold"), soft_wrap=True)
+    console.print(Text(f"cell {dialogue.cell}", style="dim"), soft_wrap=True)
+    for answer in dialogue.answers:
+        record, scores = answer.record, answer.scores
+        scored = "n/a" if scores is None else f"strict {scores.strict:.2f}, ref {scores.ref:.2f}"
+        console.print(Text(f"\nturn {record.turn + 1}: {record.outcome.value}, {scored}", style="bold"))
+        gold = " | ".join(record.gold) if isinstance(record.gold, tuple) else str(record.gold)
+        said = {
+            "question": answer.question,
+            "gold": gold,
+            "prediction": record.prediction,
+            "detail": record.detail,
+        }
+        for name, text in said.items():
+            if text or name != "detail":
+                console.print(Text.assemble((f"{name}: ", "dim"), visible(text)), soft_wrap=True)
 
 
 def _shortened(table: Table) -> Table:
@@ -48,7 +109,8 @@ def _shortened(table: Table) -> Table:
     )
 
 
-def _rich(table: Table) -> RichTable:
+def rich_table(table: Table) -> RichTable:
+    """The table for a terminal; what models, data and users wrote is made visible."""
     rich = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, column in enumerate(table.columns):
         if any(isinstance(row[index], str) for row in table.rows):

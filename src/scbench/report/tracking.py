@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scbench.errors import ScbenchError
-from scbench.report.cell_run import CellRun, cell_runs
+from scbench.grid.manifest import Manifest
+from scbench.report.cell_run import Asked, CellRun, cell_runs
+from scbench.report.mlflow_links import address, comparison, is_server
 from scbench.results.files import write_json_atomic
 from scbench.results.lock import writer_lock
 from scbench.results.summary import read_summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
 
 EXPERIMENT = "scbench"
 CONTENT = "scb.content"
@@ -49,8 +53,31 @@ def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked
     stand beside the old ones; one whose cell the sweep no longer has is deleted. Raises `ScbenchError` when
     the server refuses.
     """
-    summary = read_summary(manifest_path)
-    root = summary.sweep.root
+    summary, manifest = read_summary(manifest_path), Manifest.read(manifest_path.resolve())
+    root, runs = summary.sweep.root, cell_runs(summary, manifest)
+    with connected(root, tracking_uri) as (client, uri):
+        tracked = _synchronise(client, uri, root / "mlartifacts", summary.sweep.name, runs)
+    write_json_atomic(
+        summary.sweep.folder / "mlflow.json",
+        {
+            "tracking_uri": tracked.tracking_uri,
+            "experiment": EXPERIMENT,
+            "experiment_id": tracked.experiment_id,
+            "compare": address(tracked.tracking_uri)
+            + comparison(tracked.experiment_id, list(tracked.runs.values()), summary.sweep.name),
+            "start": "" if is_server(tracked.tracking_uri) else f"make ui SWEEP={summary.sweep.name}",
+            "runs": dict(tracked.runs),
+        },
+    )
+    return tracked
+
+
+@contextmanager
+def connected(root: Path, tracking_uri: str | None = None) -> Iterator[tuple[MlflowClient, str]]:
+    """The one client of a results folder at a time, and the address that it talks to.
+
+    Raises `ScbenchError`, one line without a password, for what MLflow refuses inside.
+    """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -61,20 +88,22 @@ def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked
     # Two processes that make a fresh database at once break it.
     with writer_lock(root / "mlflow.lock", root / "mlflow.db", wait=None, on_wait=_log.warning):
         try:
-            tracked = _synchronise(MlflowClient(uri), uri, root / "mlartifacts", summary.sweep.name, cell_runs(summary))
+            yield MlflowClient(uri), uri
         except MlflowException as error:
             line = f"MLflow at {uri}: {str(error).splitlines()[0]}"
             raise ScbenchError(_without_user(line, uri)) from error
-    write_json_atomic(
-        summary.sweep.folder / "mlflow.json",
-        {
-            "tracking_uri": tracked.tracking_uri,
-            "experiment": EXPERIMENT,
-            "experiment_id": tracked.experiment_id,
-            "runs": dict(tracked.runs),
-        },
-    )
-    return tracked
+
+
+def runs_of(client: MlflowClient, experiment_id: str, sweep: str) -> list[Run]:
+    """All runs of a sweep: its cells' and the one with its artifacts."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], f'tags.`scb.sweep` = "{sweep}"', max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
 
 
 def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, runs: Mapping[str, CellRun]) -> Tracked:
@@ -87,8 +116,10 @@ def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, ru
         experiment_id = client.create_experiment(EXPERIMENT, artifact_location=location)
     kept: dict[str, str] = {}
     deleted = 0
-    for run in _runs_of(client, experiment_id, sweep):
-        cell = run.data.tags["scb.cell"]
+    for run in runs_of(client, experiment_id, sweep):
+        cell = run.data.tags.get("scb.cell")
+        if cell is None:
+            continue
         current = cell in runs and cell not in kept and run.data.tags.get(CONTENT) == runs[cell].digest
         if current:
             kept[cell] = run.info.run_id
@@ -99,32 +130,32 @@ def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, ru
     return Tracked(_without_user(uri, uri), experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
 
 
-def _runs_of(client: MlflowClient, experiment_id: str, sweep: str) -> list[Run]:
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment_id], f'tags.`scb.sweep` = "{sweep}"', max_results=1000, page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
 def _log_run(client: MlflowClient, experiment_id: str, run: CellRun) -> str:
     """Make the run; the tag that says it is complete comes last."""
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric, Param, RunTag
 
     now = int(time.time() * 1000)
     made = client.create_run(experiment_id, start_time=now, tags=dict(run.tags), run_name=run.name)
     run_id: str = made.info.run_id
+    if run.asked is not None:
+        client.log_inputs(run_id, [_dataset(run.asked)])
     metrics = [Metric(name, value, now, step) for name, step, value in run.metrics]
     params = [Param(key, value) for key, value in run.params.items()]
-    client.log_batch(run_id, metrics[:METRICS_PER_CALL], params)
-    for start in range(METRICS_PER_CALL, len(metrics), METRICS_PER_CALL):
-        client.log_batch(run_id, metrics[start : start + METRICS_PER_CALL])
-    client.set_tag(run_id, CONTENT, run.digest)
+    complete = [RunTag(CONTENT, run.digest)]
+    batches = range(0, max(1, len(metrics)), METRICS_PER_CALL)
+    for start in batches:
+        tags = complete if start == batches[-1] else []
+        client.log_batch(run_id, metrics[start : start + METRICS_PER_CALL], params if start == 0 else [], tags)
     client.set_terminated(run_id, "FAILED" if run.failed else "FINISHED", end_time=now)
     return run_id
+
+
+def _dataset(asked: Asked) -> DatasetInput:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    source, profile = json.dumps({"uri": asked.source}), json.dumps({"num_sessions": asked.sessions})
+    dataset = Dataset(asked.name, asked.digest, "local", source, profile=profile)
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "evaluation")])
 
 
 def _without_user(text: str, uri: str) -> str:

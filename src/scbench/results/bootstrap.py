@@ -1,55 +1,187 @@
-"""Paired bootstrap over contexts: how sure is the difference between two methods."""
+"""How sure a mean is: a bootstrap over contexts, smoothed so that no interval has width zero.
+
+Contexts are drawn again with exponential weights (the Bayesian bootstrap of Rubin, 1981), whole: the turns of one
+context are not independent. Two pseudo-contexts, one with the lowest and one with the highest value that there can be,
+each half as heavy as a context, stand for what few contexts cannot show: for contexts that are all right or all wrong
+the draws are those of Jeffreys' interval, Beta(right + ½, wrong + ½). The quantiles are widened as Hesterberg (2015)
+does for few contexts, which makes the interval of a well-behaved mean that of Student's t.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-BATCH = 1_000_000  # resampled group means that are held at a time
+SAMPLES = 4000
+PSEUDO = 0.5  # the weight of each pseudo-context, in contexts
+CONFIDENCE = 0.95
+FEWEST = 8  # contexts, below which there is no interval
+FEW = 20  # contexts, below which an interval is flagged
+SEEN = 10  # draws beyond a value, below which the tail is continued as a normal one
+
+Floats = NDArray[np.float64]
 
 
-class Difference(NamedTuple):
-    """A mean difference and its 95 % interval; all NaN where a value is missing."""
+class Interval(NamedTuple):
+    """An estimate, its 95 % interval, and the p-value of 'it is 0'; NaN where there are too few contexts."""
 
-    mean: float
+    estimate: float
     low: float
     high: float
+    p: float = math.nan
 
 
-def paired_difference(
-    a: Sequence[float], b: Sequence[float], groups: Sequence[Hashable], seed: int = 0, samples: int = 10_000
-) -> Difference:
-    """The mean of `a - b` over groups, and its 95 % percentile interval when whole groups are drawn again.
+MISSING = Interval(math.nan, math.nan, math.nan)
 
-    `a` and `b` are scores of the same turns in the same order, `groups` says which context (document) each turn is
-    about: turns of one context are not independent. Turns weigh equally inside a group, and groups inside the mean.
-    NaN where there is no turn or a score is missing. Raises `ValueError` for lengths that differ, or no samples.
+
+@dataclass(frozen=True)
+class Part:
+    """What the contexts of one task say: per context (row) and statistic (column), a sum of values over sessions and
+    the number of these sessions.
+    """
+
+    contexts: tuple[str, ...]
+    sums: Floats
+    counts: Floats
+
+    @property
+    def estimates(self) -> Floats:
+        """The mean over sessions of each statistic; NaN without any session."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(self.sums.sum(axis=0) / self.counts.sum(axis=0))
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """How many contexts each statistic has."""
+        return np.asarray((self.counts > 0).sum(axis=0))
+
+
+class Weights:
+    """The weights with which each context is drawn again: by its name alone, so that they are the same for all
+    methods, tasks and sweeps.
+    """
+
+    def __init__(self, samples: int = SAMPLES, seed: int = 0) -> None:
+        if samples < 1:
+            raise ValueError(f"samples is at least 1, not {samples}")
+        self.samples = samples
+        self._seed = seed
+        self._known: dict[str, Floats] = {}
+        self._pseudo: dict[tuple[float, int], Floats] = {}
+        self._stacked: dict[tuple[str, ...], Floats] = {}
+
+    def of(self, contexts: Sequence[str]) -> Floats:
+        """A row per draw, a column per context."""
+        names = tuple(contexts)
+        if names not in self._stacked:
+            self._stacked[names] = np.stack([self._column(context) for context in names], axis=1)
+        return self._stacked[names]
+
+    def pseudo(self, weight: float, part: int) -> Floats:
+        """The weights of the lowest and the highest pseudo-context (columns) of the `part`-th task."""
+        if (weight, part) not in self._pseudo:
+            self._pseudo[weight, part] = self._generator(f"pseudo/{part}").standard_gamma(weight, (self.samples, 2))
+        return self._pseudo[weight, part]
+
+    def _column(self, context: str) -> Floats:
+        if context not in self._known:
+            self._known[context] = self._generator(f"context/{context}").standard_exponential(self.samples)
+        return self._known[context]
+
+    def _generator(self, name: str) -> np.random.Generator:
+        return np.random.default_rng(int.from_bytes(sha256(f"{self._seed}/{name}".encode()).digest()[:16], "big"))
+
+
+def mean_of_parts(parts: Sequence[Part], bounds: Floats, weights: Weights) -> list[Interval]:
+    """The mean over tasks of each statistic, with its interval; tasks weigh equally, and share the pseudo-contexts
+    as far as their contexts are not the same.
+
+    `bounds` are the lowest and the highest value (rows) that a session can have in each statistic (columns). A context
+    that several tasks share is drawn again in all of them together. A statistic that has fewer than `FEWEST` contexts
+    in some task has an estimate only.
+    """
+    named = [name for part in parts for name in part.contexts]
+    pseudo = PSEUDO / len(parts) * len(named) / len(set(named))
+    drawn = sum(_draws(part, weights.pseudo(pseudo, place), bounds, weights) for place, part in enumerate(parts))
+    estimates = np.mean([part.estimates for part in parts], axis=0)
+    sizes = np.min([part.sizes for part in parts], axis=0)
+    return _intervals(np.sort(np.asarray(drawn) / len(parts), axis=0), estimates, sizes)
+
+
+def mean_interval(values: Sequence[float], groups: Sequence[Hashable], seed: int = 0) -> Interval:
+    """The mean of scores in [0, 1] over contexts, and its interval; `groups` says which context a turn is about."""
+    part = _part(np.asarray(values, dtype=float), groups)
+    return MISSING if part is None else mean_of_parts([part], np.array([[0.0], [1.0]]), Weights(seed=seed))[0]
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float], groups: Sequence[Hashable], seed: int = 0) -> Interval:
+    """The mean of `a - b` over contexts, and its interval.
+
+    `a` and `b` are scores in [0, 1] of the same turns in the same order, `groups` says which context (document) each
+    turn is about. Turns weigh equally inside a context, and contexts inside the mean. NaN where there is no turn or a
+    score is missing. Raises `ValueError` for lengths that differ.
     """
     if not len(a) == len(b) == len(groups):
         raise ValueError(f"{len(a)} and {len(b)} scores of {len(groups)} turns: they are no pairs")
-    if samples < 1:
-        raise ValueError(f"samples is at least 1, not {samples}")
-    differences = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    if not differences.size or np.isnan(differences).any():
-        return Difference(math.nan, math.nan, math.nan)
-    means = _group_means(differences, groups)
-    resampled = _resampled_means(means, np.random.default_rng(seed), samples)
-    low, high = np.quantile(resampled, (0.025, 0.975))
-    return Difference(float(means.mean()), float(low), float(high))
+    part = _part(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), groups)
+    return MISSING if part is None else mean_of_parts([part], np.array([[-1.0], [1.0]]), Weights(seed=seed))[0]
 
 
-def _group_means(values: np.ndarray, groups: Sequence[Hashable]) -> np.ndarray:
+def _part(values: Floats, groups: Sequence[Hashable]) -> Part | None:
+    """One statistic, the mean of each context; None where there is none."""
+    if not values.size or np.isnan(values).any():
+        return None
     number = {group: index for index, group in enumerate(dict.fromkeys(groups))}
     of = np.array([number[group] for group in groups])
-    return np.asarray(np.bincount(of, weights=values) / np.bincount(of))
+    means = np.bincount(of, weights=values) / np.bincount(of)
+    return Part(tuple(map(str, range(len(means)))), means[:, None], np.ones((len(means), 1)))
 
 
-def _resampled_means(means: np.ndarray, generator: np.random.Generator, samples: int) -> np.ndarray:
-    """The mean of as many groups, drawn with replacement, `samples` times."""
-    size = len(means)
-    batch = max(1, BATCH // size)
-    parts = [min(batch, samples - start) for start in range(0, samples, batch)]
-    return np.concatenate([means[generator.integers(size, size=(part, size))].mean(axis=1) for part in parts])
+def _draws(part: Part, pseudo: Floats, bounds: Floats, weights: Weights) -> Floats:
+    """The draws (rows) of each statistic (column) of one task; `pseudo` are the weights of its pseudo-contexts."""
+    drawn = weights.of(part.contexts)
+    each = part.counts.sum(axis=0) / np.maximum(part.sizes, 1)  # a pseudo-context is as large as the others
+    alike = bool((part.counts == part.counts[:, :1]).all())
+    counts, sizes = (part.counts[:, :1], each[:1]) if alike else (part.counts, each)
+    heavy = drawn @ counts + pseudo @ np.stack([sizes, sizes])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((drawn @ part.sums + pseudo @ (bounds * each)) / heavy)
+
+
+def _intervals(draws: Floats, estimates: Floats, sizes: NDArray[np.int64]) -> list[Interval]:
+    """The interval of each column of sorted draws."""
+    enough = sizes >= FEWEST
+    size = np.where(enough, sizes, FEWEST).astype(float)
+    # what makes the standard deviation of the draws, which has size + 1 where it should have size - 1, the error
+    widening = np.sqrt((size + 1) / (size - 1))
+    level = ndtr(-widening * stdtrit(size - 1, (1 + CONFIDENCE) / 2))
+    low = np.minimum(_quantiles(draws, level), estimates)
+    high = np.maximum(_quantiles(draws, 1 - level), estimates)
+    p = np.minimum(1, 2 * stdtr(size - 1, _tail(draws) / widening))
+    found = np.where(enough, np.stack([low, high, p]), math.nan)
+    return [Interval(*map(float, one)) for one in zip(estimates, *found, strict=True)]
+
+
+def _quantiles(draws: Floats, levels: Floats) -> Floats:
+    """One quantile of each column of sorted draws, between its neighbours."""
+    places = levels * (len(draws) - 1)
+    below = np.floor(places).astype(int)
+    columns = np.arange(draws.shape[1])
+    one, other = draws[below, columns], draws[np.minimum(below + 1, len(draws) - 1), columns]
+    return np.asarray(one + (places - below) * (other - one))
+
+
+def _tail(draws: Floats) -> Floats:
+    """How far out 0 is in each column, as a negative normal score; beyond the last draws as if they were normal."""
+    out = np.minimum((draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0))
+    counted = ndtri(np.clip(out, SEEN, None) / len(draws))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        far = np.minimum(counted, -np.abs(draws.mean(axis=0)) / draws.std(axis=0))
+    return np.asarray(np.minimum(np.where(out >= SEEN, counted, far), 0))

@@ -19,7 +19,7 @@ class Label:
     sweep (`retr_kv length=4096`). `setting` is the rest of what differs between the cells of one mode
     (engine, history, query, compress, fit, max_turns, prompt_style); usually empty. `title` ends with the `kind` of
     contexts, where it is not published data as it is: `Retr.KV (gen, no context)`. Only tasks of one kind may share
-    a mean, and only those with `averaged`: tasks of SCBench.
+    a mean, and only those with `averaged`: tasks of SCBench. `group` is the task's ability, in the paper's words.
     """
 
     model: str
@@ -31,6 +31,7 @@ class Label:
     setting: str
     kind: str
     averaged: bool
+    group: str
 
     @property
     def row(self) -> str:
@@ -72,6 +73,7 @@ def labels(cells: Mapping[str, Cell]) -> dict[str, Label]:
             setting=settings[fingerprint],
             kind=kind,
             averaged=cell.task.type.part_of_scbench,
+            group=cell.task.type.group,
         )
 
     return {fingerprint: label(fingerprint, cell) for fingerprint, cell in cells.items()}

@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Record
-from scbench.results.divergence import NO_ANSWERS, Answers, answered, common_tokens, dense_cells
-from scbench.results.frames import FAILURES, KEY, NUMBERS, QUARTERS, SCORES, Scored, save_scored
+from scbench.results.columns import Columns, cost_columns, score_columns
+from scbench.results.contexts import Key, contexts
+from scbench.results.divergence import NO_ANSWERS, Answers, answered, dense_cells
+from scbench.results.frames import FAILURES, KEY, NUMBERS, SCORES, Scored, save_scored
 from scbench.results.labels import labels
 from scbench.results.store import FAILED, read_cell
 from scbench.results.sweep import Sweep, read_sweep
@@ -29,28 +31,35 @@ def score_sweep(manifest_path: Path) -> Scored:
 
 def score_cells(sweep: Sweep) -> Scored:
     """Score the records of the sweep's cells, those of its own sessions only."""
-    scores: list[Row] = []
-    costs: list[Row] = []
+    scores, costs = Columns(), Columns()
     failures: list[Row] = []
+    documents: dict[Key, tuple[str, ...]] = {}
     dense = dense_cells(sweep.cells)
     known: dict[str, Answers] = {}
-    for fingerprint, label in labels(sweep.cells).items():
+    named = labels(sweep.cells)
+    for fingerprint, label in named.items():
         records = sweep_records(sweep, fingerprint)
         peer = dense.get(fingerprint)
         if peer is not None and peer not in known:
-            known[peer] = answered(sweep_records(sweep, peer))
+            known[peer] = answered(records if peer == fingerprint else sweep_records(sweep, peer))
         answers = NO_ANSWERS if peer is None else known[peer]
         cell = sweep.cells[fingerprint]
         found = score_records(records, cell.task.type.name, cell.mode.options["kind"])
         names = {"cell": fingerprint} | label.columns
-        scores += (names | _score_row(*scored, answers) for scored in zip(records, found, strict=True))
-        costs += (_cost_row(record) for record in records)
+        documents |= {(fingerprint, r.session): r.documents or (f"{cell.task.name}/{r.session}",) for r in records}
+        scores.add(
+            score_columns(records, found, answers) | {name: [text] * len(records) for name, text in names.items()}
+        )
+        costs.add(cost_columns(records))
         failures += (names | row for row in _failure_rows(sweep, fingerprint, records))
-    stages = dict.fromkeys(name for row in costs for name in row if name not in KEY)
+    frame = scores.frame([name for name in SCORES if name != "context"], numbers=NUMBERS)
+    one_of = contexts(documents)
+    keys = zip(frame["cell"], frame["session"], strict=True)
+    stages = sorted(name for name in costs.names if name not in KEY)
     return Scored(
-        pd.DataFrame(scores, columns=list(SCORES)).astype(dict.fromkeys(NUMBERS, float)),
-        pd.DataFrame(costs, columns=[*KEY, *sorted(stages)]),
-        pd.DataFrame(failures, columns=list(FAILURES)),
+        frame.assign(context=pd.array([one_of[key] for key in keys], dtype="str"))[list(SCORES)],
+        costs.frame((*KEY, *stages), numbers=stages),
+        pd.DataFrame(failures, columns=list(FAILURES), dtype="str"),
     )
 
 
@@ -84,51 +93,6 @@ def _answered(record: Record, task: str) -> Answered:
         repo=record.repo,
         function=record.function,
     )
-
-
-def _score_row(record: Record, scores: Scores, dense: Answers) -> Row:
-    row: Row = {
-        "session": record.session,
-        "turn": record.turn,
-        "subtask": record.subtask or "",
-        "outcome": record.outcome.value,
-        "ref_raised": "",
-        "prompt_tokens": record.prompt_tokens,
-        "output_tokens": record.output_tokens,
-        "answer_cut": record.answer_cut,
-    }
-    if record.outcome not in FAILED:
-        row |= {"strict": scores.strict, "ref": scores.ref, "ref_raised": scores.raised or ""}
-        row |= dict(zip(QUARTERS, scores.quarters, strict=False))
-    if record.kv_bytes is not None:
-        row["kv_dense"] = record.kv_bytes.dense
-        row["kv_stored"] = record.kv_bytes.stored
-        row["kv_touched"] = record.kv_bytes.touched
-    return row | _fidelity(record, dense)
-
-
-def _fidelity(record: Record, dense: Answers) -> Row:
-    row: Row = {}
-    if record.fidelity is not None:
-        row["gold_tokens"] = record.fidelity.tokens
-        row["gold_log_likelihood"] = record.fidelity.log_likelihood
-        row["kl_to_dense"] = record.fidelity.kl_to_dense
-    other = dense.get((record.session, record.turn))
-    if other is not None and record.output_ids is not None and record.outcome not in FAILED:
-        row["common_tokens"] = common_tokens(record.output_ids, other)
-        row["same_as_dense"] = record.output_ids == other
-    return row
-
-
-def _cost_row(record: Record) -> Row:
-    row: Row = {"cell": record.cell, "session": record.session, "turn": record.turn}
-    for stage, time in record.times.items():
-        row[f"{stage}_{time.scope}_s"] = time.seconds
-        if time.scope == "batch":
-            row[f"{stage}_batch_width"] = time.width
-    for stage, peak in record.peak_bytes.items():
-        row[f"{stage}_peak_bytes"] = peak
-    return row
 
 
 def _failure_rows(sweep: Sweep, fingerprint: str, records: Sequence[Record]) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scbench.errors import ScbenchError
 from scbench.record import Outcome, Record
-from scbench.results.files import sync_folder, write_bytes_atomic
+from scbench.results.files import parse_json, sync_folder, write_bytes_atomic
 from scbench.results.lock import writer_lock
 
 FAILED = frozenset({Outcome.OOM, Outcome.TIMEOUT, Outcome.ERROR})
@@ -110,7 +110,7 @@ class SessionWriter:
         session = _whole_session(records, self._store.fingerprint)
         if session in self._sessions:
             raise ValueError(f"session {session!r} is already in {self._store.path}")
-        content = b"".join(map(_encode, records))
+        content = b"".join(map(encode, records))
         before = os.fstat(self._descriptor).st_size
         try:
             # One write, not a loop: a disk that takes only a part will not take the rest either.
@@ -200,12 +200,13 @@ def _continues(pending: Sequence[Record], record: Record, fingerprint: str) -> b
 
 def _decode(line: bytes) -> Record | None:
     try:
-        return Record.from_dict(json.loads(line))
+        return Record.from_dict(parse_json(line))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def _encode(record: Record) -> bytes:
+def encode(record: Record) -> bytes:
+    """A record's line in its file."""
     # A lone surrogate has no UTF-8; `backslashreplace` writes it as the JSON escape that it is.
     text = json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", errors="backslashreplace") + b"\n"

@@ -12,6 +12,10 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Outcome
+from scbench.results.bootstrap import MISSING, Interval
+from scbench.results.comparing import compare
+from scbench.results.comparison import Comparison
+from scbench.results.costs import NOTHING, Cost, cell_costs
 from scbench.results.frames import KEY, QUARTERS, Scored, read_scored
 from scbench.results.labels import Label, labels
 from scbench.results.statistics import cell_means, counted, turn_means
@@ -76,6 +80,40 @@ class Summary:
         """A cell's mean over turns and sessions of one of `stages`."""
         return _at(self._costs, fingerprint, stage)
 
+    def shares(self, fingerprint: str, measure: str) -> list[float]:
+        """The bytes `stored` or `touched` at each turn, as a share of an untouched cache; empty for a cell without."""
+        return self._shares.get((fingerprint, measure), [])
+
+    def matches(self, fingerprint: str, measure: str, level: float, tolerance: float) -> bool:
+        """Whether a cell's share of bytes is that of `level` at every turn, within the relative tolerance."""
+        shares = self.shares(fingerprint, measure)
+        return bool(shares) and all(abs(share - level) <= tolerance * level for share in shares)
+
+    def nearest(self, one: str | None, other: str, measure: str, level: float) -> str:
+        """Of two cells, the one whose share of bytes is nearer to `level`."""
+
+        def distance(cell: str) -> float:
+            shares = self.shares(cell, measure)
+            return abs(sum(shares) / len(shares) - level)
+
+        return other if one is None or distance(other) < distance(one) else one
+
+    def overall(self, model: str, row: str, setting: str, mode: str, kind: str) -> Interval:
+        """The mean strict score of a row over the tasks of a mode and kind of contexts, in %, with its interval."""
+        return self._overall.get((model, row, setting, mode, kind), MISSING)
+
+    def price(self, fingerprint: str) -> Cost:
+        """What a cell costs in seconds (`scbench.results.costs`)."""
+        return self._prices.get(fingerprint, NOTHING)
+
+    def interval(self, fingerprint: str) -> Interval:
+        """A cell's mean strict score in %, with its interval."""
+        return self._intervals.get(fingerprint, MISSING)
+
+    def sessions_answered(self, fingerprint: str) -> dict[tuple[str, str, int], float]:
+        """A cell's mean strict score in % by session, its context, and its number of turns that count."""
+        return self._session_means.get(fingerprint, {})
+
     def count(self, fingerprint: str, outcome: Outcome) -> int:
         """How many of a cell's turns had this outcome."""
         return self._outcomes.get((fingerprint, outcome.value), 0)
@@ -87,6 +125,11 @@ class Summary:
     def sessions(self, fingerprint: str) -> int:
         """How many of the sweep's sessions a cell has records of."""
         return self._sessions.get(fingerprint, 0)
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """Every row beside dense, and beside itself in another setting (`scbench.results.comparison`)."""
+        return compare(self.sweep.cells, self.labels, self.scored.scores)
 
     @cached_property
     def _counted(self) -> pd.DataFrame:
@@ -112,6 +155,54 @@ class Summary:
     def _costs(self) -> Means:
         costs = self._counted[list(KEY)].merge(self.scored.costs, on=list(KEY))
         return cell_means(costs, self.stages).to_dict("index")
+
+    @cached_property
+    def _shares(self) -> dict[tuple[str, str], list[float]]:
+        shares = self._counted.assign(
+            stored=self._counted["kv_stored"] * 2**20 / self._counted["kv_dense"],
+            touched=self._counted["kv_touched"] / self._counted["kv_dense"],
+        )
+        means = shares.groupby(["cell", "turn"])[["stored", "touched"]].mean(skipna=False)
+        found: dict[tuple[str, str], list[float]] = {}
+        cells = means.index.get_level_values("cell")
+        for measure in ("stored", "touched"):
+            for cell, share in zip(cells, means[measure], strict=True):
+                found.setdefault((str(cell), measure), []).append(float(share))
+        return found
+
+    @cached_property
+    def _session_means(self) -> dict[str, dict[tuple[str, str, int], float]]:
+        grouped = self._counted.groupby(["cell", "session", "context"])["strict"].agg(["mean", "size"])
+        found: dict[str, dict[tuple[str, str, int], float]] = {}
+        for (cell, session, context), mean, size in grouped.itertuples():
+            found.setdefault(cell, {})[session, context, size] = mean
+        return found
+
+    @cached_property
+    def _prices(self) -> dict[str, Cost]:
+        batches = ((name, cell.engine.options.get("batch")) for name, cell in self.sweep.cells.items())
+        mixed = frozenset(name for name, batch in batches if batch == "family")
+        return cell_costs(self.scored.costs, self._counted, mixed)
+
+    @cached_property
+    def _intervals(self) -> dict[str, Interval]:
+        rows = {
+            (label.row, label.model, label.setting, label.mode, label.title): name
+            for name, label in self.labels.items()
+        }
+        return {
+            rows[one.row, one.model, one.setting, one.mode, one.part]: one.mean
+            for one in self.comparisons
+            if (one.contrast, one.scope) == ("mean", "task")
+        }
+
+    @cached_property
+    def _overall(self) -> dict[tuple[str, ...], Interval]:
+        return {
+            (one.model, one.row, one.setting, one.mode, one.kind): one.mean
+            for one in self.comparisons
+            if (one.contrast, one.scope) == ("mean", "overall")
+        }
 
     @cached_property
     def _outcomes(self) -> dict[Hashable, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from scbench.config.cell import Cell
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
+from scbench.results.files import parse_json
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def _session_ids(path: Path) -> tuple[str, ...]:
     """The ids in a sessions file; a file that only says why its data cannot be read has none."""
     if not path.exists():
         return ()
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         try:
-            return tuple(row["id"] for row in map(json.loads, lines) if "error" not in row)
+            return tuple(row["id"] for row in map(parse_json, lines) if "error" not in row)
         except (ValueError, KeyError, TypeError) as error:
             raise ScbenchError(f"{path} is no sessions file ({error}); delete it and run this again") from error
 

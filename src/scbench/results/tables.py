@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 
 from scbench.record import Outcome
+from scbench.results import marking
+from scbench.results.bootstrap import MISSING, Interval
+from scbench.results.comparison_tables import (
+    budgets_table,
+    contrasts_tables,
+    differences_tables,
+    groups_table,
+    models_table,
+    questions,
+)
+from scbench.results.costs import NOTE as COSTS
+from scbench.results.costs import NOTHING, pays_from
+from scbench.results.divergence import dense_cells
+from scbench.results.formats import write_table
 from scbench.results.frames import FAILURES, QUARTERS
+from scbench.results.matched import MEASURES, matched_table
+from scbench.results.published import published_table
 from scbench.results.statistics import WEIGHTS, mean_of_tasks
 from scbench.results.summary import Summary, read_summary
-from scbench.results.table import Column, Table, Value, write_table
+from scbench.results.table import Column, Table, Value
 from scbench.scoring.rules import has_quarters
 
 ROW = ("model", "method", "setting")
@@ -18,7 +35,7 @@ SILENT = frozenset({"model", "setting"})
 
 
 def tables_sweep(manifest_path: Path) -> list[Path]:
-    """Make a sweep's tables of its scores and save each as Markdown and CSV in `tables/`; gives the paths.
+    """Make a sweep's tables of its scores and save each in five formats in `tables/`; gives the paths.
 
     Raises `ScbenchError` when the sweep has not been scored.
     """
@@ -28,11 +45,20 @@ def tables_sweep(manifest_path: Path) -> list[Path]:
 
 
 def all_tables(summary: Summary) -> list[Table]:
-    """Scores and turns per mode, quarters of long answers; every cell with its bytes and outcomes; costs; failures."""
+    """Scores (at nominal budgets, at equal bytes, by ability and budget, by turn), differences, costs, failures."""
+    matched = [matched_table(summary, mode, measure) for measure in MEASURES for mode in summary.modes]
+    models = [models_table(summary, mode) for mode in summary.modes]
     return [
         *(scores_table(summary, mode) for mode in summary.modes),
+        *(groups_table(summary, mode) for mode in summary.modes),
+        *(table for table in matched if table is not None),
+        *(budgets_table(summary, mode) for mode in summary.modes),
         *(turns_table(summary, mode) for mode in summary.modes),
         *quarters_tables(summary),
+        *differences_tables(summary),
+        *contrasts_tables(summary),
+        *(table for table in models if table is not None),
+        published_table(),
         cells_table(summary),
         costs_table(summary),
         failures_table(summary),
@@ -60,7 +86,34 @@ def scores_table(summary: Summary, mode: str) -> Table:
         ]
         for names, cells in summary.rows(mode).items()
     ]
-    return _table(f"scores_{mode}", f"Scores, {mode}", f"In %. {WEIGHTS}", ROW, columns, rows)
+    intervals = {
+        len(ROW) + len(scores) * place: [
+            _interval(summary, names, mode, members, cells) for names, cells in summary.rows(mode).items()
+        ]
+        for place, members in enumerate(parts.values())
+    }
+    marks = marking.marked([_competes(summary, cells) for cells in summary.rows(mode).values()], intervals)
+    note = f"In %, at nominal budgets. {marking.NOTE} {WEIGHTS}"
+    return _table(f"scores_{mode}", f"Scores, {mode}", note, ROW, columns, rows, marks)
+
+
+def _interval(
+    summary: Summary, names: Sequence[str], mode: str, members: Sequence[str], cells: Mapping[str, str]
+) -> Interval:
+    """The mean strict score over the tasks `members`, with its interval."""
+    if len(members) == 1:
+        cell = cells.get(members[0])
+        return MISSING if cell is None else summary.interval(cell)
+    model, row, setting = names
+    return summary.overall(model, row, setting, mode, summary.titles(mode)[members[0]])
+
+
+def _competes(summary: Summary, cells: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """Which rows a row competes with: methods, not bounds, of one model, setting and budget."""
+    first = next(iter(cells.values()))
+    cell, label = summary.sweep.cells[first], summary.labels[first]
+    bound = cell.method_name == "dense" or any(".bounds." in method.target for method in cell.methods)
+    return None if bound else (label.model, label.setting, label.budget)
 
 
 def turns_table(summary: Summary, mode: str) -> Table:
@@ -125,19 +178,29 @@ def cells_table(summary: Summary, mode: str | None = None) -> Table:
 
 
 def costs_table(summary: Summary) -> Table:
-    """One row per cell: seconds per stage with their scope, and the width of batches."""
-    columns = [Column(_stage_header(stage), 3) for stage in summary.stages]
-    rows: list[list[Value]] = [
-        [
-            *(label.mode, label.title, label.model, label.row, label.setting),
-            *(summary.cost(fingerprint, stage) for stage in summary.stages),
-        ]
-        for fingerprint, label in summary.labels.items()
-    ]
+    """One row per cell: seconds per stage with their scope and the width of batches; what a question costs with it."""
+    prices = (
+        *(Column("once s", 3), Column("each s", 3), Column("per question s", 3)),
+        *(Column("TTFT s", 3), Column("tokens/s", 1), Column("pays from")),
+    )
+    columns = [*(Column(_stage_header(stage), 3) for stage in summary.stages), *prices]
+    dense = dense_cells(summary.sweep.cells)
+    rows: list[list[Value]] = []
+    for fingerprint, label in summary.labels.items():
+        price = summary.price(fingerprint)
+        peer = dense.get(fingerprint, fingerprint)
+        pays = nan if peer == fingerprint else pays_from(price, summary.price(peer) if peer in dense else NOTHING)
+        rows.append(
+            [
+                *(label.mode, label.title, label.model, label.row, label.setting),
+                *(summary.cost(fingerprint, stage) for stage in summary.stages),
+                *(price.once, price.each, price.per_question, price.ttft, price.tokens_per_second, questions(pays)),
+            ]
+        )
     note = (
         "Seconds as recorded on each turn with outcome `ok`, mean over turns and sessions. shared: spent "
         "once for all cells of the family; batch: spent once for all answers decoded together; own: spent "
-        "for this cell. These are not speed measurements: a run that measures speed decodes each method alone."
+        f"for this cell. These are not speed measurements: a run that measures speed decodes each method alone. {COSTS}"
     )
     return _table("costs", "Costs", note, ("mode", "task", *ROW), columns, rows)
 
@@ -156,9 +219,10 @@ def _table(
     names: Sequence[str],
     columns: Sequence[Column],
     rows: Sequence[Sequence[Value]],
+    marks: Mapping[tuple[int, int], str] | None = None,
 ) -> Table:
     """A table that starts with the columns `names`, without those of `SILENT` that never change."""
-    table = Table(name, title, note, (*map(Column, names), *columns), tuple(map(tuple, rows)))
+    table = Table(name, title, note, (*map(Column, names), *columns), tuple(map(tuple, rows)), marks or {})
     values = [{row[index] for row in rows} for index in range(len(names))]
     keep = [name not in SILENT or len(seen) > 1 for name, seen in zip(names, values, strict=True)]
     return table.select([*keep, *(True for _ in columns)])

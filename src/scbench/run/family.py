@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from scbench.config.cell import Cell
+from scbench.config.cell import Cell, Choice
 from scbench.engine.answer import Decoder
 from scbench.engine.config import ATTENTION, EngineConfig
 from scbench.engine.diagnostics import STATES_REFUSED
@@ -17,11 +17,12 @@ from scbench.engine.probe import Probe, attention_of
 from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
-from scbench.models.model import LoadedModel, load_tokenizer, settings, window
+from scbench.methods.base import Method
+from scbench.models.model import load_tokenizer, settings, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.store import CellStore, SessionWriter
-from scbench.run.loading import load_decoder
+from scbench.run.loading import Load, Loaded, load_decoder
 from scbench.run.progress import Progress
 from scbench.run.recording import Recorder, provenance
 from scbench.run.work import Work, check_session, prepare
@@ -39,7 +40,7 @@ class FamilySummary:
     cells: Mapping[str, Mapping[str, object]]
 
 
-def run_family(manifest_path: Path, family_id: str, progress: Progress) -> FamilySummary:
+def run_family(manifest_path: Path, family_id: str, progress: Progress, load: Load = load_decoder) -> FamilySummary:
     """Compute what the family's cells lack. A session that was finished before is not touched.
 
     A session that fails in one cell is a record there; a model or data that cannot be had fails the cells in the
@@ -50,7 +51,7 @@ def run_family(manifest_path: Path, family_id: str, progress: Progress) -> Famil
     try:
         sessions = _session_ids(manifest.sessions(family.source))
         with _writers(manifest, family) as writers:
-            computed = _compute(manifest, family, sessions, writers, progress)
+            computed = _compute(manifest, family, sessions, writers, progress, load)
     except _CannotRun as reason:
         return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
     return FamilySummary(family.id, {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells})
@@ -88,6 +89,7 @@ def _compute(
     sessions: Sequence[str],
     writers: Mapping[str, SessionWriter],
     progress: Progress,
+    load: Load,
 ) -> Counter[str]:
     """Run the sessions that some cell lacks; how many were computed, per cell. Without any, no model is loaded."""
     finished = {name: CellStore(manifest.root, name).finished() for name in family.cells}
@@ -98,8 +100,9 @@ def _compute(
     some = manifest.cells[family.cells[0]]
     path = manifest.sessions(family.source)
     engine: EngineConfig = some.engine.build()
-    _check(some, engine, (session for session in read_sessions(path) if session.id in lacking))
-    loaded, decoder = _loaded(some)
+    methods = [choice.build() for choice in _choices(manifest.cells[name] for name in family.cells)]
+    _check(some, methods, engine, (session for session in read_sessions(path) if session.id in lacking))
+    loaded, decoder = _loaded(some, load)
     recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
     pending = (session for session in read_sessions(path) if session.id in lacking)
     for number, session in enumerate(pending):
@@ -111,6 +114,15 @@ def _compute(
     return computed
 
 
+def _choices(cells: Iterable[Cell]) -> list[Choice]:
+    """The different methods of these cells."""
+    found: list[Choice] = []
+    for choice in (choice for cell in cells for choice in cell.methods):
+        if choice not in found:
+            found.append(choice)
+    return found
+
+
 def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
     try:
         writer.append(records)
@@ -119,20 +131,18 @@ def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
         raise ScbenchError(f"{what}: {error}") from error
 
 
-def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> None:
-    """Refuse what cannot be asked, or not be rewritten, before weights are loaded.
-
-    What changes the prefill is the same in all cells of a family.
-    """
+def _check(cell: Cell, methods: Sequence[Method], engine: EngineConfig, sessions: Iterable[Session]) -> None:
+    """Refuse what cannot be asked, or not be rewritten, before weights are loaded; `methods` are all that will act."""
     try:
-        for choice in cell.methods:
-            choice.build().ready()
+        for method in methods:
+            method.ready()
         model = cell.model.build()
         text = settings(model).get_text_config()
         if engine.diagnostics == ATTENTION and Probe(text).remembers:
             raise ScbenchError(f"model.path={model.path}: {STATES_REFUSED}")
-        for method in (choice.build() for choice in cell.methods if choice.type.family_key != "dense"):
-            method.check_model(*attention_of(text))
+        for method in methods:
+            if type(method).family_key != "dense":
+                method.check_model(*attention_of(text))
         tokenizer, tokens = load_tokenizer(model), window(model)
         for session in sessions:
             check_session(session, cell, tokenizer, tokens)
@@ -140,9 +150,9 @@ def _check(cell: Cell, engine: EngineConfig, sessions: Iterable[Session]) -> Non
         raise _CannotRun(str(error)) from error
 
 
-def _loaded(cell: Cell) -> tuple[LoadedModel, Decoder]:
+def _loaded(cell: Cell, load: Load) -> Loaded:
     try:
-        return load_decoder(cell)
+        return load(cell)
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
 

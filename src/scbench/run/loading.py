@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from scbench.config.cell import Cell
+from scbench.config.cell import Cell, Choice
 from scbench.engine.adapter import Adapter
 from scbench.engine.answer import Decoder
 from scbench.engine.config import EngineConfig
 from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
-from scbench.models.embedded import cache_folder
+from scbench.models.cache import cache_folder
 from scbench.models.model import LoadedModel, load
 
+Loaded = tuple[LoadedModel, Decoder]
+Load = Callable[[Cell], Loaded]
 
-def load_decoder(cell: Cell) -> tuple[LoadedModel, Decoder]:
+
+def load_decoder(cell: Cell) -> Loaded:
     """The cell's model with the kernels of its engine; raises ScbenchError if one of them cannot be had here."""
     engine: EngineConfig = cell.engine.build()
     loaded = load(cell.model.build(), _device(engine.device))
     adapter = Adapter(loaded.model)
     kernels = Kernels(loaded.model.device, loaded.model.dtype, engine.kernels, cache_folder() / "kernels")
     return loaded, Decoder(adapter, kernels, engine.chunk)
+
+
+class Latest:
+    """Loads as `load_decoder` does, and keeps the latest: families of one model that follow one another share it."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Choice, Choice] | None = None
+        self._loaded: Loaded | None = None
+
+    def __call__(self, cell: Cell) -> Loaded:
+        """The cell's model with the kernels of its engine; two models are never held at once."""
+        key = (cell.model, cell.engine)
+        if self._loaded is None or key != self._key:
+            self._loaded = None
+            self._loaded, self._key = load_decoder(cell), key
+        return self._loaded
 
 
 def _device(name: str) -> torch.device:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scbench.errors import ScbenchError
-from scbench.grid.manifest import Manifest
+from scbench.grid.manifest import Family, Manifest
 from scbench.run.progress import Progress
 from scbench.run.stamps import forget_failures, write_stamp
 
@@ -27,9 +29,7 @@ def write_sessions(manifest: Manifest, source_id: str) -> None:
 
 def run_family(manifest: Manifest, family_id: str, progress: Progress) -> None:
     """Compute what a family's cells still lack, and leave its stamp."""
-    from scbench.run import family  # imports torch
-
-    write_stamp(manifest, family.run_family(manifest.path, manifest.family(family_id).id, progress))
+    _run_families(manifest, [manifest.family(family_id)], progress)
 
 
 def run_here(manifest: Manifest, progress: Progress) -> None:
@@ -38,5 +38,12 @@ def run_here(manifest: Manifest, progress: Progress) -> None:
     for source in manifest.sources:
         if not manifest.sessions(source).exists():
             write_sessions(manifest, source)
-    for family in manifest.families:
-        run_family(manifest, family.id, progress)
+    _run_families(manifest, manifest.families, progress)
+
+
+def _run_families(manifest: Manifest, families: Sequence[Family], progress: Progress) -> None:
+    from scbench.run import family, loading  # import torch
+
+    latest = loading.Latest()
+    for one in families:
+        write_stamp(manifest, family.run_family(manifest.path, one.id, progress, latest))

@@ -61,6 +61,7 @@ class Recorder:
             "prompt_visible": _visible(cell),
             "kept": turn.kept,
             "context_kept": None if rewriting is None else rewriting.kept,
+            "gold_kept": turn.gold_kept,
             "density": turn.density,
             "kv_bytes": turn.kv_bytes,
             "times": {**turn.times, **rewrite},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -14,12 +14,13 @@ from scbench.engine.job import Job
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
 from scbench.models.model import LoadedModel
-from scbench.modes import MULTI_REQUEST, build_layout, longest_sequence, with_query
+from scbench.modes import MULTI_REQUEST, Places, Tokens, build_layout, longest_sequence, with_query
 from scbench.prompts.chat import ChatTokenizer
 from scbench.prompts.dialogue import Dialogue, build_dialogue
 from scbench.prompts.reference import OriginalError
 from scbench.prompts.reference_dialogue import build_reference
 from scbench.run.fitting import UNCUT, Cut, Fitting, check_questions
+from scbench.run.gold_places import gold_places
 from scbench.run.rewriting import Rewriting, rewritten
 from scbench.tasks.base import Task
 from scbench.tasks.session import Session
@@ -56,7 +57,8 @@ def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, de
     try:
         session, rewriting = rewritten(session, some, decoder, loaded)
         dialogue, cut = _dialogue(session, task, some, loaded, limits)
-        jobs = tuple(_job(name, cell, dialogue, limits, rewriting is not None) for name, cell in cells.items())
+        places = () if rewriting else gold_places(session, dialogue, _reading(loaded))
+        jobs = tuple(_job(name, cell, dialogue, limits, rewriting is not None, places) for name, cell in cells.items())
     except Exception as error:  # a method that rewrites is a user's: it fails its own cells
         return Work(session, cells, failure=Failure.of(error))
     longest = longest_sequence(dialogue, limits, some.history)
@@ -80,9 +82,7 @@ def _dialogue(
 ) -> tuple[Dialogue, Cut]:
     """The session's dialogue in the cell's style, fitted to the model's window, and what this cost."""
 
-    def text(tokens: tuple[int, ...]) -> str:
-        return str(loaded.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
-
+    text = _reading(loaded)
     if cell.prompt_style == "ref":
         dialogue, gone = _reference(session, cell, loaded.tokenizer, loaded.window, limits)
         kept = text(dialogue.context)
@@ -99,6 +99,11 @@ def _dialogue(
     return fitting(session)
 
 
+def _reading(loaded: LoadedModel) -> Callable[[Tokens], str]:
+    """Reads tokens as they are, special ones too."""
+    return lambda tokens: str(loaded.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
+
+
 def _reference(
     session: Session, cell: Cell, tokenizer: ChatTokenizer, window: int, limits: tuple[int, ...]
 ) -> tuple[Dialogue, int]:
@@ -106,7 +111,7 @@ def _reference(
     return build_reference(session, tokenizer, requests=requests, history=cell.history, window=window, limits=limits)
 
 
-def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...], rewritten: bool) -> Job:
+def _job(name: str, cell: Cell, dialogue: Dialogue, limits: Tokens, rewritten: bool, places: tuple[Places, ...]) -> Job:
     layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query)
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
@@ -115,4 +120,4 @@ def _job(name: str, cell: Cell, dialogue: Dialogue, limits: tuple[int, ...], rew
     method = compose(part for part in parts if not (rewritten and part.rewrites))  # that one has acted
     measured = cell.engine.build().fidelity != NONE and all(dialogue.gold)  # prompt_style=ref has gold text only
     gold = dialogue.gold if measured else ()
-    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold, rewritten)
+    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold, rewritten, places)

@@ -43,8 +43,10 @@ def alternatives(gold: Answer) -> tuple[Any, ...]:
 
 def words(text: str) -> list[str]:
     """The words that count, in a form in which equal words are equal."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
+    plain = text.casefold()
+    if not plain.isascii():
+        decomposed = unicodedata.normalize("NFKD", plain)
+        plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
     plain = re.sub(r"['’]s\b", "", plain)
     plain = re.sub(r"(?<=\d),(?=\d)|['’]", "", plain)
     return [word for word in re.findall(r"[^\W_]+", plain) if word not in _ARTICLES]

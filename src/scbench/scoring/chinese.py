@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import unicodedata
 from collections import Counter
+from functools import cache
 from typing import Any
 
 from scbench.scoring.answer import alternatives
@@ -37,7 +38,8 @@ def ref(prediction: str, label: Any) -> float:
 
     Raises `TypeError` for a label without items, `AttributeError` for items that are no texts.
     """
-    return max((_f1(_ref_characters(prediction), _ref_characters(one)) for one in label), default=0.0)
+    plain = cache(_ref_characters)  # every character of a label is compared with the same prediction
+    return max((_f1(plain(prediction), plain(one)) for one in label), default=0.0)
 
 
 def _characters(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from scbench.scoring.answer import alternatives
@@ -21,8 +22,13 @@ def strict(prediction: str, gold: Answer) -> float:
     """
     wanted = {str(name).strip().casefold() for name in alternatives(gold)} - {""}
     said = prediction.casefold()
-    found = [name for name in wanted if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said)]
+    found = [name for name in wanted if _whole(name).search(said)]
     return len(found) / len(wanted) if wanted else 0.0
+
+
+@lru_cache(maxsize=1 << 14)  # a sweep asks for the same names in every cell
+def _whole(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
 
 
 def ref(prediction: str, label: Any) -> float:

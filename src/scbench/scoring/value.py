@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from scbench.tasks.session import Answer
@@ -26,8 +27,13 @@ def strict(prediction: str, gold: Answer) -> float:
     wanted = str(gold).strip()
     if not wanted:
         return 0.0
-    whole = rf"(?<![0-9A-Za-z]){re.escape(wanted)}(?![0-9A-Za-z])"
-    return float(bool(re.search(whole, prediction, re.IGNORECASE if _UUID.fullmatch(wanted) else 0)))
+    return float(bool(_whole(wanted).search(prediction)))
+
+
+@lru_cache(maxsize=1 << 14)  # a sweep asks for the same values in every cell
+def _whole(wanted: str) -> re.Pattern[str]:
+    flags = re.IGNORECASE if _UUID.fullmatch(wanted) else 0
+    return re.compile(rf"(?<![0-9A-Za-z]){re.escape(wanted)}(?![0-9A-Za-z])", flags)
 
 
 def ref(prediction: str, label: Any) -> float:

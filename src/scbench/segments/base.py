@@ -59,6 +59,13 @@ class Segment(ABC):
         """
         return torch.ones(1, 1, self.stop - self.start, dtype=torch.bool, device=q_GND.device)
 
+    def holds(self) -> Tensor:
+        """Which of the positions [start, stop) are there to be read, by any query: `[G, L]`, or 1 for G that are alike.
+
+        Everything, unless a form says otherwise.
+        """
+        return torch.ones(1, self.stop - self.start, dtype=torch.bool)
+
     def absorb(self, fresh: DenseSegment) -> Segment:
         """This segment with as many of the dense tokens behind it as its form can hold, at a point.
 

@@ -79,6 +79,10 @@ class HybridSegment(Segment):
         read_GXL.scatter_(-1, place_GXL, chosen_GXL)
         return _rows(read_GXL.unsqueeze(2).expand(-1, -1, q_GXgD.shape[2], -1), visible)
 
+    def holds(self) -> Tensor:
+        """The chosen tokens: the others are out of this answer's reach."""
+        return self.chosen.holds()
+
     def footprint(self, stop: int) -> Footprint:
         """All tokens, a copy of the chosen ones and the bounds are stored.
 

@@ -50,9 +50,13 @@ class KeptSegment(Segment):
 
     def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
         """The kept tokens."""
-        heads = self.position_GL.shape[0]
-        kept_GL = torch.zeros(heads, self._stop - self.start, dtype=torch.bool, device=q_GND.device)
-        return kept_GL.scatter_(1, self.position_GL - self.start, True).unsqueeze(1)
+        return self.holds().unsqueeze(1)
+
+    def holds(self) -> Tensor:
+        """The kept tokens."""
+        place_GL = self.position_GL - self.start
+        kept_GL = torch.zeros(len(place_GL), self._stop - self.start, dtype=torch.bool, device=place_GL.device)
+        return kept_GL.scatter_(1, place_GL, True)
 
     def footprint(self, stop: int) -> Footprint:
         """Kept tokens below `stop`, and one 8-byte position for each; the positions are not read to decode."""
@@ -96,6 +100,10 @@ class RaggedSegment(Segment):
                 kept_1NL[0].scatter_(1, place_NK, self.masks[number][visible.head_N])
             parts.append(kept_1NL)
         return torch.cat(parts)
+
+    def holds(self) -> Tensor:
+        """Each head's own tokens, whichever of its query heads reads them."""
+        return torch.cat([head.holds() for head in self.heads])
 
     def footprint(self, stop: int) -> Footprint:
         """The sum over the KV heads; tokens are their mean. Masks are held as a byte per query head and token."""

@@ -103,14 +103,20 @@ class PagedSegment(Segment):
 
     def choose(self, q_GND: Tensor, visible: Visible) -> Tensor:
         """The pages that each row reads, best first: `[G, N, pages]`; the same for a group that is together."""
-        score_GNP = torch.matmul(q_GND.clamp(min=0), self.high_GPD.transpose(1, 2))
-        score_GNP += torch.matmul(q_GND.clamp(max=0), self.low_GPD.transpose(1, 2))
+        score_GNP = self._scores(q_GND)
         if self.paging.together and visible.group > 1:
             heads, rows, pages = score_GNP.shape
             score_GBgTP = score_GNP.reshape(heads, -1, visible.group, visible.tokens, pages)
             shared = score_GBgTP.mean(dim=2, keepdim=True).topk(self.paging.pages, dim=-1).indices
             return shared.expand(-1, -1, visible.group, -1, -1).reshape(heads, rows, -1)
         return score_GNP.topk(self.paging.pages, dim=-1).indices
+
+    def _scores(self, q_GND: Tensor) -> Tensor:
+        high_GDP = self.high_GPD.transpose(1, 2)
+        if self.paging.page == 1:  # a key is its own bound
+            return torch.matmul(q_GND, high_GDP)
+        score_GNP = torch.matmul(q_GND.clamp(min=0), high_GDP)
+        return score_GNP.add_(torch.matmul(q_GND.clamp(max=0), self.low_GPD.transpose(1, 2)))
 
     def _attend_one(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
         """One token per branch: the chosen pages of the first part are gathered, the short rest is masked."""

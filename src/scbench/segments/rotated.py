@@ -75,7 +75,7 @@ class RotatedSegment(Segment):
         heads, rows, dim = q_GND.shape
         step = max(1, ELEMENTS // (heads * dim), rows)  # so all parts together are no larger than the keys
         parts = [
-            kernels.full(turned_GND, *self._floats(block, start, start + step, q_GND), spec.scale)
+            kernels.full(turned_GND, *self._floats(block, start, start + step, q_GND, kernels), spec.scale)
             for block in self.blocks
             for start in range(0, block.keys.tokens, step)
         ]
@@ -87,8 +87,8 @@ class RotatedSegment(Segment):
         size = sum(block.keys.bytes() + block.values.bytes() for block in self.blocks)
         return Footprint(self.stop - self.start, size, size)
 
-    def _floats(self, block: Block, start: int, stop: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _floats(self, block: Block, start: int, stop: int, like: Tensor, kernels: Kernels) -> tuple[Tensor, Tensor]:
         """Turned keys and values of some of a block's tokens."""
-        k_GnD = rotated.decode(block.keys.part(start, stop), self.coding.keys)
-        v_GnD = rotated.decode(block.values.part(start, stop), self.coding.values)
+        k_GnD = rotated.decode(block.keys.part(start, stop), self.coding.keys, kernels.levels)
+        v_GnD = rotated.decode(block.values.part(start, stop), self.coding.values, kernels.levels)
         return k_GnD.to(like.dtype), v_GnD.to(like.dtype)

@@ -1,7 +1,7 @@
 """Compile the C++ kernels for this processor, once, into a folder that later runs share.
 
 The source is plain C++ with a C interface, so it needs neither torch's headers nor ninja and compiles in seconds.
-The library's name holds a hash of the source, the compiler and the processor: a folder that machines of different
+The library's name holds a hash of the sources, the compiler and the processor: a folder that machines of different
 kinds share holds one library for each.
 """
 
@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("dequant_decode.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("dequant_decode.cpp", "levels.cpp"))
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 PATIENCE = 120  # seconds that compiling may take
 
@@ -36,14 +36,14 @@ def library(folder: Path) -> ctypes.CDLL | None:
 
 def _built(folder: Path, compiler: str) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=PATIENCE).stdout
-    parts = (SOURCE.read_bytes(), " ".join((compiler, *FLAGS)).encode(), version, _processor())
+    parts = (*(source.read_bytes() for source in SOURCES), " ".join((compiler, *FLAGS)).encode(), version, _processor())
     target = folder / f"scbench_kernels_{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}.so"
     if target.exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as scratch:
         made = Path(scratch) / target.name
-        command = [compiler, *FLAGS, str(SOURCE), "-o", str(made)]
+        command = [compiler, *FLAGS, *map(str, SOURCES), "-o", str(made)]
         subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE)
         made.replace(target)  # whole or not at all; another process may have been faster
     return target

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scbench.report.text import LONGEST, visible
+from scbench.results.text import LONGEST, visible
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""How scores change with the budget."""
+
+from __future__ import annotations
+
+from math import isnan
+
+from scbench.report.figures.chart import Axis, Lines, Point
+from scbench.report.figures.panels import panels
+from scbench.report.figures.spots import Contender, Spot, contenders, spots
+from scbench.results.summary import Summary
+
+NOTE = (
+    "Mean strict score against the nominal budget, which is a label: what a method really stores and reads is in the "
+    "figure of score against memory and in the tables. Methods without a budget, dense among them, are marks at “none”."
+)
+Size = tuple[str, float, str]
+
+
+def chart(summary: Summary, model: str) -> Lines | None:
+    """Strict score (%) by budget; None where fewer than two budgets were asked for."""
+    rows = contenders(summary, model)
+    budgets = {summary.sweep.cells[cell].budget: row.budget for row in rows for cell in row.cells.values()}
+    ticks = tuple(budgets[budget] for budget in sorted(budgets, key=_size) if budget is not None)
+    if len(ticks) < 2:
+        return None
+    places = {text: place for place, text in enumerate((*ticks, ""))}
+
+    def points(row: Contender, spot: Spot) -> list[Point]:
+        strict = row.value(spot, lambda cell: summary.mean(cell, "strict"))
+        return [] if isnan(strict) else [Point(places[row.budget], strict, row.name)]
+
+    made = tuple(panel for _, panel in panels(spots(summary, model), rows, points, by_budget=False))
+    x = Axis("budget", ticks=(*ticks, "none"))
+    y = Axis("strict, %", low=-5, high=105)
+    return Lines("score_budget", "Score by budget", NOTE, x, y, made) if made else None
+
+
+def _size(budget: int | float | str | None) -> Size:
+    """The order of budgets: by kind (share, tokens, text), then by size."""
+    match budget:
+        case float() | int():
+            return type(budget).__name__, budget, ""
+        case _:
+            return "text", 0, str(budget)

@@ -1,0 +1,192 @@
+"""The comparisons of a sweep, made of its scores: every row beside dense, and beside itself in another setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+import pandas as pd
+
+from scbench.config.cell import Cell
+from scbench.results.answers import Answers, Pair, cell_answers, paired, part_of, session_means
+from scbench.results.bootstrap import MISSING, Floats, Interval, Part, Weights, mean_of_parts
+from scbench.results.comparison import CONTRASTS, SCOPES, Comparison
+from scbench.results.correction import benjamini_hochberg, holm
+from scbench.results.labels import Label
+from scbench.results.pairs import REFERENCES, peers, repeats
+
+ALL = 100.0  # %, what a score is at most
+ONE, DIFFERENCE = 0, 1  # the first statistics of a part: the row's own mean, and its difference; then one per turn
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of one row, one mode and one kind of contexts, by the task's title."""
+
+    label: Label
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One task of a row: its statistics by context, the peer's mean, how many turns, and dense's own noise."""
+
+    part: Part
+    peer: float
+    turns: int
+    noise: float
+
+
+def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.DataFrame) -> tuple[Comparison, ...]:
+    """All comparisons of a sweep, by contrast, then in the order of its cells; p-values adjusted over families."""
+    answers = cell_answers(scores)
+    weights = Weights()
+    noises = _noises(repeats(cells), answers)
+    rows = _rows(labels)
+    found: list[Comparison] = []
+    for contrast, peer_of in peers(cells, labels).items():
+        for row in rows:
+            tasks = {
+                title: _compared(
+                    contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], nan)
+                )
+                for title, cell in row.cells.items()
+                if cell in peer_of and cell in answers and peer_of[cell] in answers
+            }
+            if tasks:
+                found += _of_row(contrast, row, tasks, _expected(labels, row), weights)
+    return tuple(_adjusted(found))
+
+
+def _rows(labels: Mapping[str, Label]) -> list[Row]:
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    first: dict[tuple[str, ...], Label] = {}
+    for fingerprint, label in labels.items():
+        key = (label.model, label.row, label.setting, label.mode, label.kind)
+        rows.setdefault(key, {})[label.title] = fingerprint
+        first.setdefault(key, label)
+    return [Row(first[key], titles) for key, titles in rows.items()]
+
+
+def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, str]:
+    """The tasks that a mean of this row is over, each with its group: a row that lacks one has no mean."""
+    same = (label for label in labels.values() if (label.mode, label.kind) == (row.label.mode, row.label.kind))
+    return {label.title: label.group for label in same if label.averaged}
+
+
+def _compared(contrast: str, pair: Pair, noise: float) -> Compared:
+    """The statistics of a task: mean, difference; then per turn the same two, but for a difference of differences."""
+    difference = pair.one if contrast == "mean" else pair.one - pair.other
+    columns = [session_means(pair.one)]
+    if contrast == "first_turn":
+        columns.append(difference[:, 0] - session_means(difference[:, 1:]))
+    else:
+        columns.append(session_means(difference))
+        for turn in range(difference.shape[1]):
+            columns += [pair.one[:, turn], difference[:, turn]]
+    peer = session_means(pair.other)
+    there = ~np.isnan(peer)
+    mean = float(peer[there].mean()) if there.any() else nan
+    return Compared(part_of(pair.contexts, np.stack(columns, axis=1)), mean, pair.turns, noise)
+
+
+def _noises(repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, float]:
+    """Per dense cell, the mean over turns of what its score differs when it is run again."""
+    pairs = {
+        dense: paired(answers[again], answers[dense])
+        for dense, again in repeated.items()
+        if dense in answers and again in answers
+    }
+    return {dense: float(np.nanmean(np.abs(pair.one - pair.other))) for dense, pair in pairs.items() if pair.turns}
+
+
+def _of_row(
+    contrast: str, row: Row, tasks: Mapping[str, Compared], expected: Mapping[str, str], weights: Weights
+) -> Iterator[Comparison]:
+    """The comparisons of a row: over all tasks, groups of them, each; and of all these by turn."""
+    if expected and expected.keys() <= tasks.keys():
+        yield from _of_scope(contrast, row, ("overall", "turn"), "", [tasks[title] for title in expected], weights)
+    for group in dict.fromkeys(expected.values()):
+        titles = [title for title, its in expected.items() if its == group]
+        if all(title in tasks for title in titles):
+            yield from _of_scope(contrast, row, ("group", None), group, [tasks[title] for title in titles], weights)
+    for title, task in tasks.items():
+        yield from _of_scope(contrast, row, ("task", "task_turn"), title, [task], weights)
+
+
+def _of_scope(
+    contrast: str,
+    row: Row,
+    scopes: tuple[str, str | None],
+    part: str,
+    tasks: Sequence[Compared],
+    weights: Weights,
+) -> Iterator[Comparison]:
+    """The comparison over some tasks, and those by turn where `scopes` names one for them."""
+    whole, by_turn = scopes
+    size = min(task.part.sums.shape[1] for task in tasks) if by_turn else DIFFERENCE + 1
+    parts = [_first(task.part, size) for task in tasks]
+    intervals = mean_of_parts(parts, _bounds(contrast, size), weights)
+    contexts = np.min([one.sizes for one in parts], axis=0)
+    label = row.label
+    for column in range(0, size, 2):
+        turn = column // 2 - 1 if column else None
+        if turn is not None and contexts[column + DIFFERENCE] == 0:
+            continue
+        yield Comparison(
+            contrast=contrast,
+            model=label.model,
+            method=label.method,
+            budget=label.budget,
+            row=label.row,
+            setting=label.setting,
+            mode=label.mode,
+            kind=label.kind,
+            scope=whole if turn is None else str(by_turn),
+            part=part,
+            turn=turn,
+            mean=_plain(intervals[column + ONE]),
+            peer=nan if contrast == "mean" or turn is not None else _mean([task.peer for task in tasks]),
+            difference=MISSING if contrast == "mean" else intervals[column + DIFFERENCE],
+            contexts=int(contexts[column + DIFFERENCE]),
+            turns=sum(task.turns for task in tasks) if turn is None else 0,
+            noise=_mean([task.noise for task in tasks]) if turn is None else nan,
+        )
+
+
+def _first(part: Part, size: int) -> Part:
+    return replace(part, sums=part.sums[:, :size], counts=part.counts[:, :size])
+
+
+def _bounds(contrast: str, size: int) -> Floats:
+    """What the statistics of a session can be: means and differences take turns."""
+    most = 2 * ALL if contrast == "first_turn" else ALL
+    low, high = [0.0, -most], [ALL, most]
+    return np.array([low * (size // 2), high * (size // 2)])
+
+
+def _plain(interval: Interval) -> Interval:
+    """A mean is compared with nothing, so it has no p-value."""
+    return interval._replace(p=nan)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _adjusted(found: Sequence[Comparison]) -> Iterator[Comparison]:
+    """Holm over the overall means beside dense, Benjamini and Hochberg over each other contrast and scope."""
+    adjusted: dict[int, float] = {}
+    for contrast in CONTRASTS:
+        for scope in SCOPES:
+            family = [
+                place
+                for place, one in enumerate(found)
+                if (one.contrast, one.scope) == (contrast, scope) and one.method not in REFERENCES
+            ]
+            primary = (contrast, scope) == ("dense", "overall")
+            correct: Callable[[Sequence[float]], list[float]] = holm if primary else benjamini_hochberg
+            adjusted |= zip(family, correct([found[place].difference.p for place in family]), strict=True)
+    return (replace(one, adjusted=adjusted.get(place, nan)) for place, one in enumerate(found))

@@ -1,0 +1,151 @@
+"""The tables of comparisons: with dense, of turns, modes and histories, of ability groups and budgets, of models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import isinf, isnan, nan
+
+from scbench.results.comparison import CONTRASTS, NOTE, Comparison
+from scbench.results.statistics import WEIGHTS
+from scbench.results.summary import Summary
+from scbench.results.table import Column, Table, Value
+
+SHOWN = {"overall": "overall", "group": "group", "task": "task", "turn": "overall", "task_turn": "task"}
+DIFFERENCE = (
+    *(Column("strict", 1), Column("from", 1), Column("to", 1), Column("peer", 1)),
+    *(Column("difference", 1), Column("low", 1), Column("high", 1), Column("p", 4)),
+    *(Column("contexts"), Column("turns"), Column("noise", 1), Column("flags")),
+)
+
+
+def differences_tables(summary: Summary) -> list[Table]:
+    """Per mode: every row beside dense, overall, by ability group and by task; then the same by turn."""
+    made = []
+    for mode in summary.modes:
+        found = [one for one in summary.comparisons if one.contrast == "dense" and one.mode == mode]
+        whole = [one for one in found if one.turn is None]
+        turns = [one for one in found if one.turn is not None]
+        made += [
+            _differences(f"differences_{mode}", f"Strict scores beside dense, {mode}", whole),
+            _differences(f"turn_differences_{mode}", f"Strict scores beside dense by turn, {mode}", turns),
+        ]
+    return [table for table in made if table.rows]
+
+
+def contrasts_tables(summary: Summary) -> list[Table]:
+    """Turn 1 against later turns, multi-turn against multi-request, gold against generated history."""
+    titles = {
+        "first_turn": "Turn 1 against later turns",
+        "mode": "Multi-turn against multi-request",
+        "history": "Gold against generated history",
+    }
+    made = (
+        _differences(name, f"{title}: {CONTRASTS[name]}", [one for one in summary.comparisons if one.contrast == name])
+        for name, title in titles.items()
+    )
+    return [table for table in made if table.rows]
+
+
+def groups_table(summary: Summary, mode: str) -> Table:
+    """Method × ability group of one mode: strict scores with their intervals."""
+    found = [
+        one
+        for one in summary.comparisons
+        if one.contrast == "mean" and one.mode == mode and one.scope in ("overall", "group")
+    ]
+    parts = list(dict.fromkeys(one.part for one in found if one.part))
+    names = ("kind", "model", "method", "setting")
+    columns = (*map(Column, names), *map(Column, (*parts, "mean")))
+    rows: dict[tuple[str, ...], dict[str, Comparison]] = {}
+    for one in found:
+        rows.setdefault((one.kind or "published", one.model, one.row, one.setting), {})[one.part] = one
+    made: list[tuple[Value, ...]] = [
+        (*key, *(_with_interval(cells.get(part)) for part in (*parts, ""))) for key, cells in rows.items()
+    ]
+    note = f"Strict scores in %, with 95 % intervals where there are contexts enough. {WEIGHTS}"
+    return Table(f"groups_{mode}", f"Scores by ability, {mode}", note, columns, tuple(made))
+
+
+def budgets_table(summary: Summary, mode: str) -> Table:
+    """Method × nominal budget of one mode: the mean strict score over tasks."""
+    found = [one for one in summary.comparisons if (one.contrast, one.scope, one.mode) == ("mean", "overall", mode)]
+    budgets = list(dict.fromkeys(one.budget for one in found))
+    columns = (
+        *map(Column, ("kind", "model", "method", "setting")),
+        *(Column(budget or "no budget", 1) for budget in budgets),
+    )
+    rows: dict[tuple[Value, ...], dict[str, float]] = {}
+    for one in found:
+        key = (one.kind or "published", one.model, one.method, one.setting)
+        rows.setdefault(key, {})[one.budget] = one.mean.estimate
+    made: list[tuple[Value, ...]] = [
+        (*key, *(means.get(budget, nan) for budget in budgets)) for key, means in rows.items()
+    ]
+    note = f"Strict scores in %, mean over tasks, at nominal budgets: equal labels, not equal bytes. {WEIGHTS}"
+    return Table(f"budgets_{mode}", f"Scores by budget, {mode}", note, columns, tuple(made))
+
+
+def models_table(summary: Summary, mode: str) -> Table | None:
+    """Models side by side, on the sessions that all of them answered: the same context, the same turns."""
+    models = list(dict.fromkeys(label.model for label in summary.labels.values()))
+    if len(models) < 2:
+        return None
+    cells: dict[tuple[str, str, str], dict[str, str]] = {}
+    for fingerprint, label in summary.labels.items():
+        if label.mode == mode:
+            cells.setdefault((label.title, label.row, label.setting), {})[label.model] = fingerprint
+    rows: list[tuple[Value, ...]] = []
+    for key, by_model in cells.items():
+        answered = {model: summary.sessions_answered(cell) for model, cell in by_model.items()}
+        shared = set.intersection(*(set(sessions) for sessions in answered.values())) if len(answered) > 1 else set()
+        means = (
+            sum(answered[model][session] for session in shared) / len(shared) if model in answered and shared else nan
+            for model in models
+        )
+        rows.append((*key, len(shared), *means))
+    columns = (
+        *map(Column, ("task", "method", "setting", "sessions")),
+        *(Column(model, 1) for model in models),
+    )
+    note = (
+        "Strict scores in %, mean over the sessions that are identical for all models that ran the cell: the same "
+        "session of the same documents, with the same number of turns that count. Contexts that were generated to "
+        "another tokenizer's length are not identical."
+    )
+    return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows))
+
+
+def questions(number: float) -> str:
+    """From how many questions on something pays, as a text."""
+    return "n/a" if isnan(number) else "never" if isinf(number) else f"{number:.0f}"
+
+
+def _differences(name: str, title: str, found: Sequence[Comparison]) -> Table:
+    by_turn = any(one.turn is not None for one in found)
+    names = ("scope", "of", *(("turn",) if by_turn else ()), "mode", "model", "method", "setting")
+    rows = [(*_names(one, by_turn), *_numbers(one)) for one in found]
+    return Table(name, title, f"{NOTE} {WEIGHTS}", (*map(Column, names), *DIFFERENCE), tuple(rows))
+
+
+def _names(one: Comparison, by_turn: bool) -> Iterator[Value]:
+    of = one.part if one.scope in ("task", "task_turn") else f"{one.part} ({one.kind or 'published'})".strip()
+    yield from (SHOWN[one.scope], of)
+    if by_turn:
+        yield 0 if one.turn is None else one.turn + 1
+    yield from (one.mode, one.model, one.row, one.setting)
+
+
+def _numbers(one: Comparison) -> tuple[Value, ...]:
+    mean, difference = one.mean, one.difference
+    return (
+        *(mean.estimate, mean.low, mean.high, one.peer),
+        *(difference.estimate, difference.low, difference.high, one.adjusted),
+        *(one.contexts, one.turns or nan, one.noise, ", ".join(one.flags)),
+    )
+
+
+def _with_interval(one: Comparison | None) -> str:
+    if one is None or isnan(one.mean.estimate):
+        return "n/a"
+    mean = one.mean
+    return f"{mean.estimate:.1f}" + ("" if isnan(mean.low) else f" [{mean.low:.1f}, {mean.high:.1f}]")

@@ -1,0 +1,178 @@
+"""What changed between two sweeps: which cells, why, and whether their scores did beyond noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scbench.grid.manifest import Manifest
+from scbench.results.answers import Answers, Pair, cell_answers, paired, part_of, session_means
+from scbench.results.bootstrap import FEWEST, MISSING, Interval, Weights, mean_of_parts
+from scbench.results.comparison import SIGNIFICANT
+from scbench.results.correction import benjamini_hochberg
+from scbench.results.labels import Label
+from scbench.results.pairs import repeats
+from scbench.results.summary import Summary
+from scbench.results.table import Column, Table, Value
+
+Name = tuple[str, str, str, str, str]  # model, method with budget, setting, mode, task: what both sweeps call a cell
+BOUNDS = np.array([[-100.0], [100.0]])
+NOTE = (
+    "Strict scores in %, on the turns that both sweeps answered; differences (second minus first) in points with 95 % "
+    f"intervals over contexts, p by false discovery rate. changed: p below {SIGNIFICANT}, and more than dense_repeat "
+    "differs from dense; noise: less than that; same: every score is the same; unknown: fewer than "
+    f"{FEWEST} contexts in common."
+)
+
+
+@dataclass(frozen=True)
+class CellDifference:
+    """One cell in both sweeps: means on their common turns, the difference with its interval, and why they differ.
+
+    `causes` are the settings and hashes of the second that are not those of the first; none for the same cell.
+    """
+
+    name: Name
+    first: float
+    second: float
+    difference: Interval
+    contexts: int
+    same: bool
+    noise: float
+    causes: tuple[str, ...]
+    adjusted: float = nan
+
+    @property
+    def verdict(self) -> str:
+        """`same`, `changed`, `noise` or `unknown`."""
+        if self.same and self.contexts:
+            return "same"
+        if isnan(self.difference.low):
+            return "unknown"
+        beyond = not abs(self.difference.estimate) <= self.noise
+        return "changed" if self.adjusted < SIGNIFICANT and beyond else "noise"
+
+
+def differences(first: Summary, second: Summary, manifests: tuple[Manifest, Manifest]) -> list[CellDifference]:
+    """The cells that both sweeps have, in the order of the second."""
+    mine, theirs = _names(first.labels), _names(second.labels)
+    scores = [one.scored.scores for one in (first, second)]
+    answers = cell_answers(pd.concat([_marked(frame, mark) for frame, mark in zip(scores, "ab", strict=True)]))
+    weights = Weights()
+    noises = _noise(first, "a", answers) | _noise(second, "b", answers)
+    found = [
+        _difference(
+            name,
+            (answers.get(f"a{mine[name]}"), answers.get(f"b{cell}")),
+            noises.get((name[0], name[3], name[4]), nan),
+            tuple(_causes(manifests, mine[name], cell)),
+            weights,
+        )
+        for name, cell in theirs.items()
+        if name in mine
+    ]
+    adjusted = benjamini_hochberg([one.difference.p for one in found])
+    return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
+
+
+def differences_table(found: list[CellDifference], names: tuple[str, str]) -> Table:
+    """A row per cell that both have."""
+    columns = (
+        *map(Column, ("mode", "task", "model", "method", "setting")),
+        *(Column(names[0], 1), Column(names[1] if names[1] != names[0] else f"{names[1]} (2)", 1)),
+        *(Column("difference", 1), Column("low", 1), Column("high", 1), Column("p", 4)),
+        *(Column("contexts"), Column("noise", 1), Column("verdict"), Column("because")),
+    )
+    rows: list[tuple[Value, ...]] = [
+        (
+            *(one.name[3], one.name[4], one.name[0], one.name[1], one.name[2], one.first, one.second),
+            *(one.difference.estimate, one.difference.low, one.difference.high, one.adjusted),
+            *(one.contexts, one.noise, one.verdict, "; ".join(one.causes)),
+        )
+        for one in found
+    ]
+    return Table("diff", f"{names[0]} and {names[1]}", NOTE, columns, tuple(rows))
+
+
+def only(first: Summary, second: Summary) -> list[str]:
+    """The cells that the first sweep has and the second has not, by name."""
+    known = _names(second.labels)
+    return [" · ".join(filter(None, name)) for name in _names(first.labels) if name not in known]
+
+
+def _names(labels: Mapping[str, Label]) -> dict[Name, str]:
+    return {(its.model, its.row, its.setting, its.mode, its.title): cell for cell, its in labels.items()}
+
+
+def _marked(scores: pd.DataFrame, mark: str) -> pd.DataFrame:
+    """Cells told apart by sweep; sessions by their context too, since ids alone do not say that they are the same."""
+    return scores.assign(cell=mark + scores["cell"], session=scores["session"] + "\n" + scores["context"])
+
+
+def _difference(
+    name: Name,
+    both: tuple[Answers | None, Answers | None],
+    noise: float,
+    causes: tuple[str, ...],
+    weights: Weights,
+) -> CellDifference:
+    first, second = both
+    pair = None if first is None or second is None else paired(first, second)
+    if pair is None or not pair.turns:
+        return CellDifference(name, nan, nan, MISSING, 0, False, noise, causes)
+    part = part_of(pair.contexts, session_means(pair.other - pair.one)[:, None])
+    (interval,) = mean_of_parts([part], BOUNDS, weights)
+    same = bool(np.nanmax(np.abs(pair.other - pair.one)) == 0)
+    before, after = (float(np.nanmean(session_means(one))) for one in (pair.one, pair.other))
+    return CellDifference(name, before, after, interval, int(part.sizes[0]), same, noise, causes)
+
+
+def _noise(summary: Summary, mark: str, answers: Mapping[str, Answers]) -> dict[tuple[str, str, str], float]:
+    """By model, mode and task: the mean over turns of what dense differs when it is run again."""
+    found = {}
+    for dense, again in repeats(summary.sweep.cells).items():
+        cells = (f"{mark}{dense}", f"{mark}{again}")
+        if all(cell in answers for cell in cells):
+            pair: Pair = paired(answers[cells[0]], answers[cells[1]])
+            label = summary.labels[dense]
+            found[label.model, label.mode, label.title] = (
+                float(np.nanmean(np.abs(pair.one - pair.other))) if pair.turns else nan
+            )
+    return found
+
+
+def _causes(manifests: tuple[Manifest, Manifest], mine: str, theirs: str) -> Iterator[str]:
+    """What differs between a cell's settings, and between the hashes of what it was made from."""
+    if mine == theirs:
+        return
+    for what, other in zip(
+        *(_settings(m, cell) for m, cell in zip(manifests, (mine, theirs), strict=True)), strict=True
+    ):
+        for key in dict.fromkeys((*what, *other)):
+            before, after = what.get(key, "none"), other.get(key, "none")
+            if before != after:
+                yield f"{key}: {before} → {after}"
+
+
+def _settings(manifest: Manifest, cell: str) -> tuple[dict[str, str], dict[str, str]]:
+    hashes = {
+        key: value[:8] if len(value) > 16 else value for key, value in _flat(manifest.hashes.get(cell, {})).items()
+    }
+    return _flat(manifest.cells[cell].to_dict()), hashes
+
+
+def _flat(data: Any, prefix: str = "") -> dict[str, str]:
+    """Nested plain data as texts by dotted key."""
+    parts = data.items() if isinstance(data, Mapping) else enumerate(data) if isinstance(data, list | tuple) else None
+    if parts is None:
+        return {prefix: str(data)}
+    return {
+        key: value
+        for name, part in parts
+        for key, value in _flat(part, f"{prefix}.{name}" if prefix else str(name)).items()
+    }

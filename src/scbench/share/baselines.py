@@ -1,0 +1,125 @@
+"""Archives as baselines: results of others that stand beside a sweep's own, where they asked the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scbench.config.cell import Cell
+from scbench.errors import ScbenchError
+from scbench.grid.manifest import Manifest
+from scbench.results.session_hashes import Fingerprints, fingerprints
+from scbench.results.summary import Summary, read_summary
+from scbench.results.table import Column, Table, Value
+from scbench.share.verify import verified
+
+OWN = "this sweep"
+Asked = tuple[str, str, frozenset[tuple[str, str]]]  # a task, a mode, and the sessions by id and content
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A verified archive: `name` is its file's, `digest` its content's.
+
+    `comparable` are its cells that asked what a cell of the sweep asked; `others` says of the rest why they did not.
+    """
+
+    name: str
+    digest: str
+    summary: Summary
+    comparable: tuple[str, ...]
+    others: Mapping[str, str]
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return f"{self.name} ({self.digest[:12]})"
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The archives of a folder; `refused` says of those that do not verify why."""
+
+    found: tuple[Baseline, ...]
+    refused: Mapping[str, str]
+
+
+def baselines(folder: Path, manifest_path: Path) -> Baselines:
+    """Verify every archive of a folder, and find what can stand beside the sweep's own numbers.
+
+    Only cells of the same task, mode and turns on the same sessions can: the sessions' contents decide, not their
+    names. Raises `ScbenchError` where the folder has no archive.
+    """
+    archives = sorted(folder.glob("*.zip"))
+    if not archives:
+        raise ScbenchError(f"{folder} has no archives; `scbench pack` makes them")
+    own = frozenset(_asked(manifest_path).values())
+    found, refused = list[Baseline](), dict[str, str]()
+    for archive in archives:
+        try:
+            with verified(archive) as (manifest, verdict):
+                if not verdict.holds:
+                    count = len(verdict.differences)
+                    refused[archive.name] = f"{count} numbers do not follow from its records: {verdict.differences[0]}"
+                    continue
+                asked = _asked(manifest)
+                others = {cell: _reason(one, own) for cell, one in asked.items() if one not in own}
+                comparable = tuple(cell for cell in asked if cell not in others)
+                found.append(Baseline(archive.stem, verdict.digest, read_summary(manifest), comparable, others))
+        except ScbenchError as error:
+            refused[archive.name] = str(error)
+    return Baselines(tuple(found), refused)
+
+
+def beside(summary: Summary, given: Baselines) -> Table:
+    """The sweep's cells, and under each task those of the baselines that asked the same."""
+    names = ("mode", "task", "model", "method", "from")
+    columns = [*map(Column, names), Column("strict", 1), Column("ref", 1), Column("KV MiB", 2), Column("KV %", 1)]
+    rows = [row for cell in summary.labels for row in [_row(summary, cell, OWN)]]
+    rows += [_row(base.summary, cell, base.label) for base in given.found for cell in base.comparable]
+    order = {row[:2]: place for place, row in reversed(list(enumerate(rows)))}
+    note = f"Scores in %. Rows of archives, by name and digest, are of the same sessions as those of {OWN}."
+    return Table("baselines", "Beside baselines", note, tuple(columns), tuple(sorted(rows, key=lambda r: order[r[:2]])))
+
+
+def not_comparable(given: Baselines) -> list[str]:
+    """One line per archive that does not verify, and per reason why cells of one do not stand beside the sweep's."""
+    lines = [f"{name}: {reason}" for name, reason in given.refused.items()]
+    for base in given.found:
+        for reason in dict.fromkeys(base.others.values()):
+            cells = [cell for cell, why in base.others.items() if why == reason]
+            titles = dict.fromkeys(f"{base.summary.labels[c].title}, {base.summary.labels[c].mode}" for c in cells)
+            lines.append(f"{base.label}: not comparable, {reason}: {'; '.join(titles)}")
+    return lines
+
+
+def _row(summary: Summary, cell: str, source: str) -> tuple[Value, ...]:
+    label = summary.labels[cell]
+    method = " ".join(filter(None, (label.row, label.setting)))
+    means = (summary.mean(cell, name) for name in ("strict", "ref", "kv_stored", "kv_share"))
+    return (label.mode, label.title, label.model, method, source, *means)
+
+
+def _asked(manifest_path: Path) -> dict[str, Asked]:
+    manifest = Manifest.read(manifest_path.resolve())
+    known: dict[str, Fingerprints] = {source: fingerprints(manifest.sessions(source)) for source in manifest.sources}
+    return {
+        cell: _what(manifest.cells[cell], known[family.source]) for family in manifest.families for cell in family.cells
+    }
+
+
+def _what(cell: Cell, sessions: Fingerprints) -> Asked:
+    turns = "" if cell.max_turns is None else f" of {cell.max_turns} turns"
+    return cell.task.name, str(cell.mode.options["kind"]) + turns, frozenset(sessions.items())
+
+
+def _reason(one: Asked, own: frozenset[Asked]) -> str:
+    task, mode, sessions = one
+    if not sessions:
+        return "it has no sessions"
+    if not any(other[0] == task for other in own):
+        return "this sweep does not have the task"
+    if any(other[0] == task and other[2] == sessions for other in own):
+        return f"this sweep does not ask it as {mode}"
+    return "its sessions are others"

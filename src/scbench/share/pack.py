@@ -1,0 +1,104 @@
+"""A scored sweep as one archive."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import scbench
+from scbench.config.files import ROOT
+from scbench.errors import ScbenchError
+from scbench.grid.manifest import Manifest
+from scbench.results.scores import sweep_records
+from scbench.results.session_hashes import hashed
+from scbench.results.store import encode
+from scbench.results.sweep import Sweep, read_sweep
+from scbench.share.archive import SUFFIXES, write_archive
+from scbench.share.verify import verify
+
+DESCRIPTION = "archive.json"
+LOCK = Path("envs") / "core.txt"
+FORMAT = 1
+SCORED = ("scores.csv", "costs.csv", "failures.csv")
+FOLDERS = ("tables", "figures")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Where the archive is, and what names its content."""
+
+    path: Path
+    digest: str
+
+
+def pack(manifest_path: Path, output: Path | None = None) -> Packed:
+    """Write `<sweep>.zip` (or `output`) with all that a sweep's numbers follow from, and verify it.
+
+    Records are those of the sweep's own sessions. The sessions themselves are named by their hashes: their texts are
+    large, and often not one's own to give away. Raises `ScbenchError` where the sweep has no scores or tables, and
+    where they are not those of its records.
+    """
+    manifest, sweep = Manifest.read(manifest_path.resolve()), read_sweep(manifest_path)
+    for name in (*SCORED, "tables"):
+        if not (sweep.folder / name).exists():
+            raise ScbenchError(
+                f"{sweep.folder} has no {name}; run the sweep to its end (`scbench sweep`) and pack it then"
+            )
+    path = output or sweep.root / f"{sweep.name}.zip"
+    draft = path.with_name(f".{path.name}")
+    try:
+        write_archive(draft, _files(manifest, sweep))
+        verdict = verify(draft)
+        if not verdict.holds:
+            raise ScbenchError(
+                f"{sweep.folder}: {verdict.differences[0]} ({len(verdict.differences)} such lines in all); "
+                "its tables are not those of its records: run the sweep again, then pack it"
+            )
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return Packed(path, verdict.digest)
+
+
+def _files(manifest: Manifest, sweep: Sweep) -> Iterator[tuple[str, bytes]]:
+    """Every file of the archive with its content, by name."""
+    provenance: Counter[tuple[str, str]] = Counter()
+    for cell in sorted(sweep.cells):
+        records = sweep_records(sweep, cell)
+        for record in records:
+            provenance.update(record.provenance.items())
+        described = {**sweep.cells[cell].to_dict(), "hashes": manifest.hashes.get(cell, {})}
+        yield f"cells/{cell}/cell.json", _json(described)
+        yield f"cells/{cell}/0.jsonl", b"".join(map(encode, records))
+    for source in sorted(manifest.sources):
+        path = manifest.sessions(source)
+        if path.exists():
+            yield f"sessions/{source}.jsonl", hashed(path)
+    yield f"{sweep.name}/manifest.json", _json(manifest.to_dict())
+    for path in sorted(_made(manifest)):
+        yield f"{sweep.name}/{path.relative_to(manifest.folder).as_posix()}", path.read_bytes()
+    yield "provenance.json", _json([[name, value, turns] for (name, value), turns in sorted(provenance.items())])
+    if (ROOT / LOCK).is_file():
+        yield LOCK.as_posix(), (ROOT / LOCK).read_bytes()
+    yield DESCRIPTION, _json({"format": FORMAT, "sweep": sweep.name, "scbench": scbench.__version__})
+
+
+def _made(manifest: Manifest) -> Iterator[Path]:
+    yield from (manifest.folder / name for name in SCORED)
+    stamps = (manifest.stamp(family.id) for family in manifest.families)
+    yield from (path for path in (*stamps, manifest.folder / "report.html") if path.exists())
+    for folder in FOLDERS:
+        found = (manifest.folder / folder).rglob("*")
+        yield from (path for path in found if path.is_file() and path.suffix in SUFFIXES and not _hidden(path))
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")

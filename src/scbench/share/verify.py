@@ -1,0 +1,123 @@
+"""Whether every number of an archive follows from its records."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scbench.config.cell import Cell, Choice
+from scbench.errors import ScbenchError
+from scbench.grid.manifest import Manifest
+from scbench.results.scores import score_sweep
+from scbench.results.store import read_cell
+from scbench.results.tables import tables_sweep
+from scbench.share.archive import ArchiveRefused, Unpacked, unpack
+from scbench.share.differences import csv_differences
+
+_NAME = re.compile(r"[\w+=,@-][\w.+=,@-]*", re.ASCII)
+_CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engine)(\.\w+)+", re.ASCII)
+_SHAPE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
+_TEXTS = (".md", ".tex", ".html")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying an archive gave: one line per number that does not follow from the records.
+
+    `tables` and `records` say how much was compared and from how much it was made.
+    """
+
+    digest: str
+    sweep: str
+    tables: int
+    records: int
+    differences: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every number follows."""
+        return not self.differences
+
+
+def verify(archive: Path) -> Verdict:
+    """Score an archive's records again and make its tables anew, in a temporary folder, and compare.
+
+    Nothing of the archive is executed. Raises `ArchiveRefused` for an archive that cannot be trusted so far: see
+    `unpack`; and one whose manifest names other places, or code outside scbench.
+    """
+    with verified(archive) as (_, verdict):
+        return verdict
+
+
+@contextmanager
+def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
+    """The manifest of an archive in a temporary folder, scored and tabulated anew, with the verdict."""
+    with tempfile.TemporaryDirectory(prefix="scbench-") as place:
+        packed = unpack(archive, Path(place) / "packed")
+        again = unpack(archive, Path(place) / "again")
+        manifest = _manifest(archive, again)
+        folder = manifest.folder
+        for path in [*folder.glob("*.csv"), *folder.glob("tables/*")]:
+            path.unlink()
+        try:
+            records = sum(len(read_cell(manifest.root, cell)) for cell in manifest.cells)
+            score_sweep(manifest.path)
+            tables_sweep(manifest.path)
+        except ScbenchError as error:
+            reason = str(error).replace(f"{again.folder}/", "")
+            raise ArchiveRefused(f"{archive} is refused: {reason}") from error
+        except _SHAPE as error:
+            raise ArchiveRefused(f"{archive} is refused: its records cannot be scored ({error!r:.200})") from error
+        before = packed.folder / manifest.sweep
+        names = sorted({path.relative_to(root).as_posix() for root in (before, folder) for path in _compared(root)})
+        differences = tuple(line for name in names for line in _differences(before / name, folder / name, name))
+        yield manifest.path, Verdict(packed.digest, manifest.sweep, len(names), records, differences)
+
+
+def _manifest(archive: Path, unpacked: Unpacked) -> Manifest:
+    """The one manifest of an archive, if it names nothing outside it; it decides which files are read and written."""
+    found = [name for name in unpacked.names if name.endswith("/manifest.json")]
+    if len(found) != 1 or found[0].count("/") != 1:
+        raise ArchiveRefused(f"{archive} is refused: it has {len(found)} manifests of a sweep, and not one")
+    try:
+        manifest = Manifest.read(unpacked.folder / found[0])
+        names = [manifest.sweep, *manifest.cells, *manifest.sources, *(family.id for family in manifest.families)]
+        names += [name for family in manifest.families for name in (family.source, *family.cells)]
+        targets = {choice.target for cell in manifest.cells.values() for choice in _choices(cell)}
+        bad = [name for name in names if not _NAME.fullmatch(name)]
+        code = [target for target in targets if not _CODE.fullmatch(target)]
+    except (ScbenchError, *_SHAPE) as error:
+        raise ArchiveRefused(f"{archive} is refused: its manifest is none of this version") from error
+    if bad or f"{manifest.sweep}/manifest.json" != found[0]:
+        raise ArchiveRefused(
+            f"{archive} is refused: its manifest names a place outside it ({(bad or found)[0]!r:.100})"
+        )
+    if code:
+        raise ArchiveRefused(
+            f"{archive} is refused: it names code outside scbench, which is not run ({code[0]!r:.100})"
+        )
+    return manifest
+
+
+def _choices(cell: Cell) -> tuple[Choice, ...]:
+    return (cell.model, *cell.methods, cell.task, cell.mode, cell.engine)
+
+
+def _compared(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("*.csv")
+    yield from (path for path in folder.glob("tables/*") if path.suffix in (".csv", *_TEXTS))
+
+
+def _differences(packed: Path, made: Path, name: str) -> Iterator[str]:
+    if not made.exists():
+        yield f"{name}: no such table follows from the records"
+    elif not packed.exists():
+        yield f"{name}: it follows from the records and is not there"
+    elif made.suffix == ".csv":
+        yield from csv_differences(packed, made, name)
+    elif packed.read_bytes() != made.read_bytes():
+        yield f"{name}: its text is not that of the table"

@@ -1,0 +1,202 @@
+"""Comparisons with dense, against plain loops over the same records."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from scbench.record import Outcome, Record
+from scbench.results.comparison import Comparison
+from scbench.results.contexts import contexts
+from scbench.results.correction import benjamini_hochberg, holm
+from scbench.results.scores import score_sweep
+from scbench.results.summary import Summary, read_summary
+from sweep_builder import answers, cell, write_sweep
+
+SESSIONS = [f"s{place}" for place in range(12)]
+
+
+def made(root: Path, cells, right: dict[str, list[list[bool]]], **values) -> Summary:
+    records = [
+        answers(name, session, turns, **values)
+        for name, sessions in right.items()
+        for session, turns in zip(SESSIONS, sessions, strict=False)
+    ]
+    return summarised(root, cells, records)
+
+
+def summarised(root: Path, cells, records: Sequence[Sequence[Record]]) -> Summary:
+    manifest = write_sweep(root, cells, records, sessions=SESSIONS)
+    score_sweep(manifest)
+    return read_summary(manifest)
+
+
+def guesses(seed: int, chance: float, turns: int = 3) -> list[list[bool]]:
+    generator = random.Random(seed)
+    return [[generator.random() < chance for _ in range(turns)] for _ in SESSIONS]
+
+
+def find(summary: Summary, contrast: str = "dense", scope: str = "overall", **names) -> Comparison:
+    (found,) = [
+        one
+        for one in summary.comparisons
+        if (one.contrast, one.scope) == (contrast, scope)
+        and all(getattr(one, name) == value for name, value in names.items())
+    ]
+    return found
+
+
+def test_means_and_differences_are_those_of_a_loop(tmp_path):
+    cells = {
+        "d": cell(),
+        "m": cell("snapkv", budget=0.25),
+        "d2": cell(task="en_qa"),
+        "m2": cell("snapkv", "en_qa", budget=0.25),
+    }
+    right = {"d": guesses(1, 0.9), "m": guesses(2, 0.5), "d2": guesses(3, 0.8), "m2": guesses(4, 0.6)}
+    summary = made(tmp_path, cells, right)
+    mean = {name: 100 * statistics.fmean(map(statistics.fmean, sessions)) for name, sessions in right.items()}
+    overall = find(summary)
+    assert overall.difference.estimate == pytest.approx((mean["m"] - mean["d"] + mean["m2"] - mean["d2"]) / 2)
+    assert overall.mean.estimate == pytest.approx((mean["m"] + mean["m2"]) / 2)
+    assert overall.peer == pytest.approx((mean["d"] + mean["d2"]) / 2)
+    assert overall.difference.low < overall.difference.estimate < overall.difference.high
+    assert (overall.contexts, overall.turns, overall.few, overall.worse) == (12, 72, True, True)
+    assert find(summary, scope="task", part="En.QA (gen)").difference.estimate == pytest.approx(mean["m2"] - mean["d2"])
+    assert find(summary, scope="group", part="String retrieval").difference.estimate == pytest.approx(
+        mean["m"] - mean["d"]
+    )
+    second = find(summary, scope="task_turn", part="Retr.KV (gen)", turn=1)
+    expected = 100 * statistics.fmean(m[1] - d[1] for m, d in zip(right["m"], right["d"], strict=True))
+    assert second.difference.estimate == pytest.approx(expected)
+    did = find(summary, "first_turn", "task", part="Retr.KV (gen)")
+    lost = [[m - d for m, d in zip(ms, ds, strict=True)] for ms, ds in zip(right["m"], right["d"], strict=True)]
+    assert did.difference.estimate == pytest.approx(100 * statistics.fmean(x[0] - (x[1] + x[2]) / 2 for x in lost))
+    alone = find(summary, "mean", "task", row="dense", part="Retr.KV (gen)")
+    assert alone.mean.estimate == pytest.approx(mean["d"]) and math.isnan(alone.difference.estimate)
+
+
+def test_only_turns_that_both_answered_are_compared(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25)}
+    records = [answers("d", session, [True, False]) for session in SESSIONS]
+    records += [answers("m", session, [True, False]) for session in SESSIONS[:9]]
+    records += [answers("m", SESSIONS[9], [False, False], outcome=Outcome.OOM)]
+    records += [answers("m", SESSIONS[10], [False, False], outcome=Outcome.NOOP)]
+    found = find(summarised(tmp_path, cells, records))
+    assert (found.difference.estimate, found.contexts, found.turns) == (0, 9, 18)
+    assert found.difference.low < 0 < found.difference.high  # never of width zero
+
+
+def test_sessions_that_share_a_document_are_one_context(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25)}
+    records = [
+        answers(name, session, [name == "d"], documents=(f"doc{place // 2}",))
+        for name in cells
+        for place, session in enumerate(SESSIONS)
+    ]
+    found = find(summarised(tmp_path, cells, records))
+    assert found.contexts == 6 and not found.known and math.isnan(found.difference.low)
+    assert found.flags == ("n/a",)
+    assert found.difference.estimate == -100
+
+
+def test_a_row_that_lacks_a_task_has_no_overall_mean(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "d2": cell(task="en_qa")}
+    summary = made(tmp_path, cells, {name: guesses(1, 0.9) for name in cells})
+    assert not [one for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "overall")]
+    assert [one.part for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "task")] == [
+        "Retr.KV (gen)"
+    ]
+
+
+def test_generated_published_and_floors_are_apart(tmp_path):
+    options = {"g": {}, "p": {"data": "kv.jsonl"}, "f": {"context": "none"}}
+    cells = {f"d{key}": cell(task_options=value) for key, value in options.items()}
+    cells |= {f"m{key}": cell("snapkv", budget=0.25, task_options=value) for key, value in options.items()}
+    summary = made(tmp_path, cells, {name: guesses(1, 0.9) for name in cells})
+    overall = [one.kind for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "overall")]
+    assert sorted(overall) == ["", "gen", "gen, no context"]
+
+
+def test_modes_and_histories_are_compared_with_themselves(tmp_path):
+    cells = {
+        "t": cell("snapkv", budget=0.25),
+        "r": cell("snapkv", mode="multi_request", budget=0.25),
+        "g": cell("snapkv", budget=0.25, history="generated"),
+    }
+    right = {"t": guesses(1, 0.9), "r": guesses(2, 0.5), "g": guesses(3, 0.7)}
+    summary = made(tmp_path, cells, right)
+    mean = {name: 100 * statistics.fmean(map(statistics.fmean, sessions)) for name, sessions in right.items()}
+    assert find(summary, "mode").difference.estimate == pytest.approx(mean["t"] - mean["r"])
+    assert find(summary, "history").difference.estimate == pytest.approx(mean["t"] - mean["g"])
+
+
+def test_noise_is_what_dense_repeat_differs_turn_by_turn(tmp_path):
+    cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25)}
+    right = {"d": [[True, False]] * 12, "e": [[True, True]] * 6 + [[True, False]] * 6, "m": [[True, False]] * 12}
+    found = find(made(tmp_path, cells, right), row="snapkv (25%)")
+    assert found.noise == 25 and found.within_noise and "noise" in found.flags
+
+
+def test_no_loss_needs_an_interval_above_the_margin_and_better_one_above_zero(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "n": cell("quest", budget=0.25)}
+    right = {"d": [[False] * 3] * 12, "m": [[True] * 3] * 12, "n": [[False] * 3] * 12}
+    summary = made(tmp_path, cells, right)
+    assert find(summary, row="snapkv (25%)").flags == ("few", "better", "no loss")
+    same = find(summary, row="quest (25%)")
+    assert same.difference.estimate == 0 and same.flags == ("few",)  # 12 contexts cannot show it
+
+
+def test_overall_means_are_adjusted_by_holm_and_tasks_by_false_discovery_rate(tmp_path):
+    cells = {"d": cell(), "d2": cell(task="en_qa")}
+    for place in range(3):
+        cells |= {f"m{place}": cell("snapkv", budget=2**-place), f"q{place}": cell("snapkv", "en_qa", budget=2**-place)}
+    right = {name: guesses(place, 0.9 - 0.1 * (place // 2)) for place, name in enumerate(cells)}
+    summary = made(tmp_path, cells, right)
+    for scope, correct in (("overall", holm), ("task", benjamini_hochberg)):
+        family = [one for one in summary.comparisons if (one.contrast, one.scope) == ("dense", scope)]
+        assert len(family) == {"overall": 3, "task": 6}[scope]
+        assert [one.adjusted for one in family] == correct([one.difference.p for one in family])
+
+
+ps = st.lists(st.floats(0, 1), min_size=1, max_size=20)
+
+
+@given(ps)
+def test_false_discovery_rate_is_scipys(values):
+    assert benjamini_hochberg(values) == pytest.approx(list(stats.false_discovery_control(values)))
+
+
+@given(ps)
+def test_holm_is_the_closed_test_of_bonferroni(values):
+    ordered = sorted(values)
+    for value, adjusted in zip(values, holm(values), strict=True):
+        steps = [min(1, (len(values) - rank) * p) for rank, p in enumerate(ordered) if p <= value]
+        assert adjusted == pytest.approx(max(steps))
+
+
+def test_missing_p_values_are_no_members_of_the_family():
+    assert holm([0.01, math.nan, 0.5])[0] == 0.02
+    assert math.isnan(benjamini_hochberg([math.nan])[0])
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.frozensets(st.sampled_from("123456"), min_size=1, max_size=3)))
+def test_contexts_are_what_documents_connect(documents):
+    found = contexts({("t", session): names for session, names in documents.items()})
+    groups = {session: {session} for session in documents}
+    for _ in documents:
+        for one, a in documents.items():
+            for other, b in documents.items():
+                if a & b:
+                    groups[one] = groups[other] = groups[one] | groups[other]
+    for one in documents:
+        for other in documents:
+            assert (found["t", one] == found["t", other]) == (other in groups[one] or one in groups[other])

@@ -1,0 +1,158 @@
+"""What `scbench show` and `scbench diff` print, and the data behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from scbench import cli
+from scbench.errors import ScbenchError
+from scbench.grid.manifest import Manifest
+from scbench.record import Outcome
+from scbench.results.dialogue import read_dialogue
+from scbench.results.differing import differences, only
+from scbench.results.scores import score_sweep
+from scbench.results.summary import read_summary
+from scbench.tasks import sessions
+from scbench.tasks.session import Session, Turn
+from sweep_builder import answers, cell, write_sweep
+
+SESSIONS = [f"s{place}" for place in range(12)]
+CELLS = {"d0": cell(), "e0": cell("dense_repeat"), "m0": cell("snapkv", budget=0.25)}
+HOSTILE = "<b>\u202egnol</b> [red]x[/red] \x00"
+
+
+def sweep(root: Path, right: dict[str, bool], cells=CELLS, **values) -> Path:
+    records = [answers(name, session, [good, True], **values) for name, good in right.items() for session in SESSIONS]
+    manifest = write_sweep(root, cells, records, sessions=SESSIONS)
+    score_sweep(manifest)
+    return manifest
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    manifest = sweep(tmp_path, {"d0": True, "e0": True, "m0": False}, prediction=HOSTILE)
+    turns = tuple(Turn(f"question {turn}?", "the-value") for turn in (1, 2))
+    made = [Session(name, "retr_kv", "generated", "…", turns, (name,), 1, 512) for name in SESSIONS]
+    sessions.write(Manifest.read(manifest).sessions("src-m0"), made)
+    return manifest
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert cli.main([*map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_sweep_is_shown_by_folder_manifest_or_name(shown, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    by_folder = printed(capsys, "show", shown.parent)
+    assert "Cells, multi_turn" in by_folder
+    assert printed(capsys, "show", "--manifest", shown) == by_folder
+    monkeypatch.chdir(shown.parents[2])
+    (shown.parents[2] / "results").symlink_to(shown.parents[1])
+    assert "Cells, multi_turn" in printed(capsys, "show", "trial")
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        ("turn", ["turn 1", "turn 2", "snapkv (25%)"]),
+        ("budget", ["no budget", "25%"]),
+        ("stage", ["prefill s (shared)", "pays from"]),
+    ],
+)
+def test_views(shown, capsys, monkeypatch, view, words):
+    monkeypatch.setenv("COLUMNS", "200")
+    found = printed(capsys, "show", shown.parent, "--by", view)
+    assert all(word in found for word in words)
+
+
+def test_a_dialogue_has_question_gold_prediction_and_scores(shown, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    found = printed(capsys, "show", shown.parent, "--cell", "snapkv 25% multi_turn", "--session", "s3", "--turn", 2)
+    lines = found.splitlines()
+    assert lines[0] == "Retr.KV (gen) · multi_turn · tiny · snapkv (25%) · session s3"
+    assert lines[1] == "cell m0" and lines[3].startswith("turn 2: ok, strict 0.00")
+    assert lines[4:] == ["question: question 2?", "gold: the-value", r"prediction: <b>\u202egnol</b> [red]x[/red] \x00"]
+
+
+def test_a_failed_turn_has_no_scores(tmp_path):
+    manifest = write_sweep(tmp_path, {"d0": cell()}, [answers("d0", "s0", [True], outcome=Outcome.OOM)])
+    asked = Session("s0", "retr_kv", "generated", "…", (Turn("why?", "the-value"),), ("d",), 1, 512)
+    sessions.write(Manifest.read(manifest).sessions("src-d0"), [asked])
+    (answer,) = read_dialogue(manifest, "d").answers
+    assert (answer.scores, answer.question, answer.record.outcome) == (None, "why?", Outcome.OOM)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cell", "quest"], r"no cell is 'quest'; name one by .*m0 \(tiny snapkv \(25%\) retr_kv multi_turn\)"),
+        (["--cell", "retr_kv"], "3 cells are 'retr_kv'"),
+        (["--cell", "m0", "--session", "s99"], r"no session 's99'; .*s9"),
+        (["--cell", "m0", "--turn", "7"], "no turn 7"),
+        (["--session", "s1"], "add --cell"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(shown, capsys, arguments, message):
+    assert cli.main(["show", str(shown.parent), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    with pytest.raises(ScbenchError, match=message):
+        raise ScbenchError(error)
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["show", "a", "--manifest", "b"]])
+def test_a_sweep_or_a_manifest(arguments, capsys):
+    assert cli.main(arguments) == 2
+    assert "either SWEEP or --manifest FILE" in capsys.readouterr().err
+
+
+def both(tmp_path, right, cells=CELLS, **values):
+    manifests = (
+        sweep(tmp_path / "one", {"d0": True, "e0": True, "m0": True}),
+        sweep(tmp_path / "two", right, cells, **values),
+    )
+    return [read_summary(path) for path in manifests], tuple(map(Manifest.read, manifests))
+
+
+def verdicts(summaries, manifests):
+    return {one.name[1]: one.verdict for one in differences(*summaries, manifests)}
+
+
+def test_a_cell_that_fell_beyond_noise_is_changed_and_the_others_are_the_same(tmp_path):
+    found = both(tmp_path, {"d0": True, "e0": True, "m0": False})
+    assert verdicts(*found) == {"dense": "same", "dense_repeat": "same", "snapkv (25%)": "changed"}
+    (changed,) = [one for one in differences(*found[0], found[1]) if one.verdict == "changed"]
+    assert (changed.first, changed.second, changed.difference.estimate, changed.contexts) == (100, 50, -50, 12)
+    assert changed.causes == ()
+
+
+def test_a_difference_no_larger_than_denses_own_is_noise(tmp_path):
+    found = both(tmp_path, {"d0": True, "e0": False, "m0": False})
+    assert verdicts(*found)["snapkv (25%)"] == "noise"
+
+
+def test_why_a_cell_differs_is_said(tmp_path):
+    renamed = {"d0": CELLS["d0"], "m1": cell("snapkv", budget=0.25, options={"window": 8})}
+    summaries, manifests = both(tmp_path, {"d0": True, "m1": False}, renamed)
+    other = dataclasses.replace(manifests[1], hashes={"m1": {"method": "ff"}})
+    (one,) = [one for one in differences(*summaries, (manifests[0], other)) if one.causes]
+    assert one.causes == ("methods.0.options.window: none → 8", "method: none → ff")
+    assert only(*summaries) == ["tiny · dense_repeat · multi_turn · Retr.KV (gen)"]
+
+
+def test_other_contexts_are_not_compared(tmp_path):
+    found = both(tmp_path, {"d0": True, "e0": True, "m0": True}, documents=("another",))
+    assert set(verdicts(*found).values()) == {"unknown"}
+
+
+def test_the_command_prints_the_difference(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, manifests = both(tmp_path, {"d0": True, "e0": True, "m0": False})
+    found = printed(capsys, "diff", *(manifest.folder for manifest in manifests))
+    assert "3 cells in both: 2 same, 1 changed" in found
+    assert json.loads(manifests[0].path.read_text())["sweep"] == "trial"

@@ -1,0 +1,94 @@
+"""Archives beside a sweep: only what verifies, and only where the sessions are the same."""
+
+import json
+
+import pytest
+from test_verify import rewritten, scored
+
+from scbench.cli import main
+from scbench.errors import ScbenchError
+from scbench.results.files import write_text_atomic
+from scbench.results.scores import score_sweep
+from scbench.results.session_hashes import fingerprints, hashed
+from scbench.results.summary import read_summary
+from scbench.results.tables import tables_sweep
+from scbench.share.baselines import OWN, baselines, beside, not_comparable
+from scbench.share.pack import pack
+from sweep_builder import answers, cell
+
+OWN_CELLS = {"aa": cell(), "bb": cell(task="math_find")}
+OWN_RECORDS = [answers(name, s, [True, False]) for name in OWN_CELLS for s in ("s0", "s1")]
+
+
+def archive(folder, name, cells, records, change=None):
+    """An archive of a sweep of somebody else's; `change` edits its sessions files before it is scored."""
+    manifest = scored(folder.parent / f"of {name}", cells, records)
+    for path in (manifest.parents[1] / "sessions").iterdir():
+        if change is not None:
+            write_text_atomic(path, change(path.read_text()))
+    score_sweep(manifest)
+    tables_sweep(manifest)
+    return pack(manifest, folder / f"{name}.zip")
+
+
+@pytest.fixture
+def own(tmp_path):
+    return scored(tmp_path / "results", OWN_CELLS, OWN_RECORDS)
+
+
+def test_rows_stand_beside_where_the_sessions_are_the_same(own, tmp_path, capsys):
+    folder = tmp_path / "registry"
+    cells = {"xx": cell("snapkv", model="other"), "yy": cell("snapkv", mode="multi_request"), "zz": cell(task="en_qa")}
+    records = [answers(name, s, [True, True]) for name in cells for s in ("s0", "s1")]
+    theirs = archive(folder, "theirs", cells, records)
+    other = archive(folder, "others", cells, records, lambda text: text.replace("\\u2026", "another text"))
+    found = baselines(folder, own)
+    assert [(b.name, b.digest, b.comparable) for b in found.found] == [
+        ("others", other.digest, ()),
+        ("theirs", theirs.digest, ("xx",)),
+    ]
+    table = beside(read_summary(own), found)
+    assert [(row[1], row[3], row[4], row[5]) for row in table.rows] == [
+        ("Retr.KV (gen)", "dense", OWN, 50.0),
+        ("Retr.KV (gen)", "snapkv", f"theirs ({theirs.digest[:12]})", 100.0),
+        ("Math.Find (gen)", "dense", OWN, 0.0),
+    ]
+    assert not_comparable(found) == [
+        f"others ({other.digest[:12]}): not comparable, its sessions are others: "
+        "Retr.KV (gen), multi_turn; Retr.KV (gen), multi_request",
+        f"others ({other.digest[:12]}): not comparable, this sweep does not have the task: En.QA (gen), multi_turn",
+        f"theirs ({theirs.digest[:12]}): not comparable, this sweep does not ask it as multi_request: "
+        "Retr.KV (gen), multi_request",
+        f"theirs ({theirs.digest[:12]}): not comparable, this sweep does not have the task: En.QA (gen), multi_turn",
+    ]
+    assert main(["show", "--manifest", str(own), "--with-baselines", str(folder)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert theirs.digest[:12] in said and "its sessions are others" in said
+
+
+def test_an_archive_that_does_not_verify_is_named_and_left_out(own, tmp_path):
+    folder = tmp_path / "registry"
+    good = archive(folder, "good", {"xx": cell("snapkv")}, [answers("xx", s, [True, True]) for s in ("s0", "s1")])
+    rewritten(good.path, folder / "edited.zip", lambda n, c: c.replace(b",100.0,", b",101.0,"))
+    (folder / "broken.zip").write_bytes(b"nothing")
+    found = baselines(folder, own)
+    assert [base.name for base in found.found] == ["good"]
+    assert set(found.refused) == {"edited.zip", "broken.zip"}
+    assert "do not follow from its records: tables/cells.csv" in found.refused["edited.zip"]
+    with pytest.raises(ScbenchError, match="has no archives; `scbench pack` makes them"):
+        baselines(tmp_path, own)
+
+
+def test_a_session_is_named_by_its_content_and_not_by_where_it_lies(tmp_path):
+    row = {"id": "s0", "context": "text", "turns": [{"question": "q", "answer": "a"}], "place": "/home/me/data.jsonl:3"}
+    path, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    other.write_text(json.dumps({**row, "place": "elsewhere", "id": "s1"}) + "\n")
+    assert fingerprints(path)["s0"] == fingerprints(other)["s1"]
+    other.write_text(json.dumps({**row, "turns": [{"question": "q", "answer": "b"}]}) + "\n")
+    assert fingerprints(path)["s0"] != fingerprints(other)["s0"]
+    other.write_bytes(hashed(path))
+    assert fingerprints(other) == fingerprints(path)
+    assert b"text" not in hashed(path)
+    path.write_text(json.dumps({"error": "no data"}) + "\n")
+    assert fingerprints(path) == {} and json.loads(hashed(path)) == {"error": "no data"}
