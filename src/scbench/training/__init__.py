@@ -1,0 +1,1 @@
+"""Training the tiny models that the package carries: tokenizer, examples, curriculum, loop."""

@@ -1,0 +1,98 @@
+"""The weights that a training run begins with.
+
+Looking a value up takes induction: find where the present token stood before, and say what followed. Transformers
+learn that late and all at once, after most of the time that a CPU has. So a model with attention in every layer begins
+with it, roughly: heads of the first layer look one to four tokens back, heads of the second match what they saw with
+the present token, and copy. Training may change all of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+LENGTH = 2.0  # of an embedding
+SHARP = 5.4  # length of the look-back heads' biases: the place looked at is about e³ times likelier than the next one
+FREQUENCIES = 6  # of the rotary embedding, from the highest, by which they know places
+OTHERS = 0.1  # what is left of the random weights beside those that are set
+MATCH = 2.2  # so that a token's own match is about e⁵ times likelier than another token's
+COPY = 0.5
+SEEN = 0.18  # so that what was looked back at is as long as the token's own embedding
+
+
+def begin(config: PretrainedConfig, seed: int) -> PreTrainedModel:
+    """A model with random weights of this seed, long embeddings, and induction where all layers attend.
+
+    Embeddings are the output's rows too. With transformers' small ones no token could be sure, and what all of them
+    learn together soon hides what tells them apart.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        torch.nn.init.normal_(model.get_input_embeddings().weight, std=LENGTH * config.hidden_size**-0.5)
+        _last_norm(model).weight.mul_(1 / LENGTH)
+        if config.model_type == "llama" and config.attention_bias:
+            _begin_with_induction(model, config)
+    return model.train()
+
+
+def _last_norm(model: PreTrainedModel) -> Any:
+    """The norm before the output, by the names of the architectures."""
+    inner = model.base_model
+    return getattr(inner, {"llama": "norm", "bamba": "final_layernorm", "mamba2": "norm_f"}[model.config.model_type])
+
+
+def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> None:
+    width, size = config.hidden_size, config.head_dim
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    read, seen, copied = (torch.linalg.qr(torch.randn(width, width)).Q for _ in range(3))
+    for layer in model.model.layers:
+        for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            projection.weight.mul_(OTHERS)
+    first, second = (layer.self_attn for layer in model.model.layers[:2])
+    _look_back(first, config)
+    first.v_proj.weight.copy_(read[: groups * size])
+    first.o_proj.weight.copy_(SEEN * seen)
+    _match(second, read, seen, size, heads)
+    second.v_proj.weight.copy_(copied[: groups * size])
+    back = copied[: groups * size].view(groups, size, width).repeat_interleave(heads // groups, 0)
+    second.o_proj.weight.copy_(COPY * back.reshape(heads * size, width).T)
+
+
+def _look_back(attention: Any, config: PretrainedConfig) -> None:
+    """Head h of the first layer looks h + 1 tokens back.
+
+    With a key bias k in all places and a query bias that is k rotated by as many places, the score is the sum over
+    frequencies f of |k|² cos(f (places - looked for)), which is largest where the two agree.
+    """
+    heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+    frequencies = config.rope_parameters["rope_theta"] ** (-2 * torch.arange(FREQUENCIES) / size)
+    for projection in (attention.q_proj, attention.k_proj):
+        projection.weight.mul_(OTHERS)
+    keys, queries = attention.k_proj.bias.view(groups, size), attention.q_proj.bias.view(heads, size)
+    keys[:, :FREQUENCIES] = SHARP
+    back = torch.arange(1, heads + 1)[:, None] * frequencies
+    queries[:, :FREQUENCIES] = SHARP * torch.cos(back)
+    queries[:, size // 2 : size // 2 + FREQUENCIES] = -SHARP * torch.sin(back)
+
+
+def _match(attention: Any, read: torch.Tensor, seen: torch.Tensor, size: int, heads: int) -> None:
+    """The second layer's heads match tokens by dimensions that turn slowly with the place.
+
+    The first half matches the present token with the one before, the second half the last one with that two before.
+    """
+    slow = [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    queries, keys = attention.q_proj.weight, attention.k_proj.weight
+    for projection in (queries, keys):
+        projection.mul_(OTHERS)
+    one_back, two_back = (seen[:, head * size : head * size + len(slow)].T for head in (0, 1))
+    present = read[: len(slow)]
+    for head in range(heads):
+        queries[[head * size + place for place in slow]] = MATCH * (present if head < heads // 2 else one_back)
+    for group, looked in enumerate((one_back, two_back)):
+        keys[[group * size + place for place in slow]] = MATCH * looked
