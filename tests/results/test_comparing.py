@@ -79,9 +79,16 @@ def test_means_and_differences_are_those_of_a_loop(tmp_path):
     assert second.difference.estimate == pytest.approx(expected)
     did = find(summary, "first_turn", "task", part="Retr.KV (gen)")
     lost = [[m - d for m, d in zip(ms, ds, strict=True)] for ms, ds in zip(right["m"], right["d"], strict=True)]
-    assert did.difference.estimate == pytest.approx(100 * statistics.fmean(x[0] - (x[1] + x[2]) / 2 for x in lost))
+    assert did.difference.estimate == pytest.approx(100 * statistics.fmean((x[1] + x[2]) / 2 - x[0] for x in lost))
     alone = find(summary, "mean", "task", row="dense", part="Retr.KV (gen)")
     assert alone.mean.estimate == pytest.approx(mean["d"]) and math.isnan(alone.difference.estimate)
+
+
+def test_a_row_that_loses_at_later_turns_only_is_worse_there_than_at_the_first(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25)}
+    right = {"d": [[True] * 3] * 12, "m": [[True, False, False]] * 12}
+    found = find(made(tmp_path, cells, right), "first_turn")
+    assert found.difference.estimate == -100 and found.worse and not found.better
 
 
 def test_only_turns_that_both_answered_are_compared(tmp_path):

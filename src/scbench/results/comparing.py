@@ -81,7 +81,7 @@ def _compared(contrast: str, pair: Pair, noise: float) -> Compared:
     difference = pair.one if contrast == "mean" else pair.one - pair.other
     columns = [session_means(pair.one)]
     if contrast == "first_turn":
-        columns.append(difference[:, 0] - session_means(difference[:, 1:]))
+        columns.append(session_means(difference[:, 1:]) - difference[:, 0])
     else:
         columns.append(session_means(difference))
         for turn in range(difference.shape[1]):

@@ -12,7 +12,7 @@ SIGNIFICANT = 0.05
 CONTRASTS = {
     "mean": "the row alone: its mean, no difference",
     "dense": "the row minus dense, on the same turns",
-    "first_turn": "what the row loses against dense at turn 1 minus what it loses at later turns",
+    "first_turn": "the row minus dense at later turns, minus the same at turn 1: negative where it loses later",
     "mode": "the row in multi-turn mode minus itself in multi-request mode",
     "history": "the row with gold answers fed back minus itself with its own answers",
 }

@@ -33,9 +33,9 @@ def differences_tables(summary: Summary) -> list[Table]:
 
 
 def contrasts_tables(summary: Summary) -> list[Table]:
-    """Turn 1 against later turns, multi-turn against multi-request, gold against generated history."""
+    """Later turns against turn 1, multi-turn against multi-request, gold against generated history."""
     titles = {
-        "first_turn": "Turn 1 against later turns",
+        "first_turn": "Later turns against turn 1",
         "mode": "Multi-turn against multi-request",
         "history": "Gold against generated history",
     }
