@@ -146,11 +146,33 @@ def test_modes_and_histories_are_compared_with_themselves(tmp_path):
     assert find(summary, "history").difference.estimate == pytest.approx(mean["t"] - mean["g"])
 
 
-def test_noise_is_what_dense_repeat_differs_turn_by_turn(tmp_path):
+def test_noise_is_the_mean_difference_of_dense_repeat_in_the_same_scope(tmp_path):
     cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25)}
-    right = {"d": [[True, False]] * 12, "e": [[True, True]] * 6 + [[True, False]] * 6, "m": [[True, False]] * 12}
-    found = find(made(tmp_path, cells, right), row="snapkv (25%)")
-    assert found.noise == 25 and found.within_noise and "noise" in found.flags
+    cells |= {f"{name}2": cell(one.method_name, "en_qa", budget=one.budget) for name, one in cells.items()}
+    right = {"d": [[True, False]] * 12, "m": [[True, False]] * 12}
+    right |= {"e": [[True, True]] * 6 + [[False, False]] * 3 + [[True, False]] * 3}
+    right |= {"d2": [[True, False]] * 12, "m2": [[True, False]] * 12, "e2": [[False, False]] * 3 + [[True, False]] * 9}
+    summary = made(tmp_path, cells, right)
+
+    def noise(scope, **names):
+        return find(summary, scope=scope, row="snapkv (25%)", **names).noise
+
+    first, second = "Retr.KV (gen)", "En.QA (gen)"
+    assert (noise("task", part=first), noise("task", part=second), noise("overall")) == (12.5, 12.5, 0)
+    assert [noise("task_turn", part=first, turn=turn) for turn in (0, 1)] == [25, 50]
+    assert find(summary, "first_turn", row="snapkv (25%)").noise == (75 + 25) / 2
+    assert find(summary, scope="task", part=first, row="snapkv (25%)").within_noise
+
+
+def test_a_difference_is_noise_only_where_its_interval_reaches_the_noise(tmp_path):
+    cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25), "n": cell("quest", budget=0.25)}
+    right = {"d": [[True, False]] * 12, "m": [[False, False]] * 12, "n": [[True, True]] * 2 + [[True, False]] * 10}
+    right |= {"e": [[True, True]] + [[True, False]] * 11}
+    summary = made(tmp_path, cells, right)
+    far, near = find(summary, row="snapkv (25%)"), find(summary, row="quest (25%)")
+    assert far.noise == near.noise == pytest.approx(100 / 24)
+    assert far.difference.high < -far.noise and "noise" not in far.flags
+    assert near.difference.estimate > near.noise > near.difference.low and "noise" in near.flags
 
 
 def test_no_loss_needs_an_interval_above_the_margin_and_better_one_above_zero(tmp_path):

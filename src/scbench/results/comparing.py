@@ -18,6 +18,8 @@ from scbench.results.labels import Label
 from scbench.results.pairs import REFERENCES, peers, repeats
 
 ALL = 100.0  # %, what a score is at most
+BESIDE_DENSE = frozenset({"dense", "first_turn"})  # the contrasts whose peer is dense, which has a noise of its own
+SILENT: Floats = np.empty(0)
 ONE, DIFFERENCE = 0, 1  # the first statistics of a part: the row's own mean, and its difference; then one per turn
 
 
@@ -31,26 +33,29 @@ class Row:
 
 @dataclass(frozen=True)
 class Compared:
-    """One task of a row: its statistics by context, the peer's mean, how many turns, and dense's own noise."""
+    """One task of a row: its statistics by context, the peer's mean, how many turns, and the same statistics of
+    dense_repeat, empty without it.
+    """
 
     part: Part
     peer: float
     turns: int
-    noise: float
+    noise: Floats
 
 
 def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.DataFrame) -> tuple[Comparison, ...]:
     """All comparisons of a sweep, by contrast, then in the order of its cells; p-values adjusted over families."""
     answers = cell_answers(scores)
     weights = Weights()
-    noises = _noises(repeats(cells), answers)
+    repeated = repeats(cells)
     rows = _rows(labels)
     found: list[Comparison] = []
     for contrast, peer_of in peers(cells, labels).items():
+        noises = _noises(contrast, repeated, answers) if contrast in BESIDE_DENSE else {}
         for row in rows:
             tasks = {
                 title: _compared(
-                    contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], nan)
+                    contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], SILENT)
                 )
                 for title, cell in row.cells.items()
                 if cell in peer_of and cell in answers and peer_of[cell] in answers
@@ -76,7 +81,7 @@ def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, str]:
     return {label.title: label.group for label in same if label.averaged}
 
 
-def _compared(contrast: str, pair: Pair, noise: float) -> Compared:
+def _compared(contrast: str, pair: Pair, noise: Floats) -> Compared:
     """The statistics of a task: mean, difference; then per turn the same two, but for a difference of differences."""
     difference = pair.one if contrast == "mean" else pair.one - pair.other
     columns = [session_means(pair.one)]
@@ -92,14 +97,13 @@ def _compared(contrast: str, pair: Pair, noise: float) -> Compared:
     return Compared(part_of(pair.contexts, np.stack(columns, axis=1)), mean, pair.turns, noise)
 
 
-def _noises(repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, float]:
-    """Per dense cell, the mean over turns of what its score differs when it is run again."""
-    pairs = {
-        dense: paired(answers[again], answers[dense])
+def _noises(contrast: str, repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, Floats]:
+    """Per dense cell, the statistics of dense when it is run again."""
+    return {
+        dense: _compared(contrast, paired(answers[again], answers[dense]), SILENT).part.estimates
         for dense, again in repeated.items()
         if dense in answers and again in answers
     }
-    return {dense: float(np.nanmean(np.abs(pair.one - pair.other))) for dense, pair in pairs.items() if pair.turns}
 
 
 def _of_row(
@@ -152,7 +156,7 @@ def _of_scope(
             difference=MISSING if contrast == "mean" else intervals[column + DIFFERENCE],
             contexts=int(contexts[column + DIFFERENCE]),
             turns=sum(task.turns for task in tasks) if turn is None else 0,
-            noise=_mean([task.noise for task in tasks]) if turn is None else nan,
+            noise=abs(_mean([_at(task.noise, column + DIFFERENCE) for task in tasks])),
         )
 
 
@@ -170,6 +174,10 @@ def _bounds(contrast: str, size: int) -> Floats:
 def _plain(interval: Interval) -> Interval:
     """A mean is compared with nothing, so it has no p-value."""
     return interval._replace(p=nan)
+
+
+def _at(values: Floats, place: int) -> float:
+    return float(values[place]) if place < len(values) else nan
 
 
 def _mean(values: Sequence[float]) -> float:
