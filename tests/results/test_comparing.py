@@ -15,6 +15,7 @@ from scipy import stats
 
 from scbench.record import Outcome, Record
 from scbench.results.comparison import Comparison
+from scbench.results.comparison_tables import budgets_table, differences_tables, groups_table
 from scbench.results.contexts import contexts
 from scbench.results.correction import benjamini_hochberg, holm
 from scbench.results.scores import score_sweep
@@ -115,13 +116,31 @@ def test_sessions_that_share_a_document_are_one_context(tmp_path):
     assert found.difference.estimate == -100
 
 
-def test_a_row_that_lacks_a_task_has_no_overall_mean(tmp_path):
+def test_for_a_row_that_lacks_a_task_the_overall_mean_is_not_there(tmp_path):
     cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "d2": cell(task="en_qa")}
     summary = made(tmp_path, cells, {name: guesses(1, 0.9) for name in cells})
-    assert not [one for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "overall")]
+    overall = find(summary)
+    assert overall.flags == ("n/a",) and math.isnan(overall.mean.estimate) and math.isnan(overall.difference.estimate)
     assert [one.part for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "task")] == [
         "Retr.KV (gen)"
     ]
+
+
+def test_a_row_whose_task_failed_whole_stays_in_the_tables_without_numbers(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "d2": cell(task="en_qa")}
+    cells |= {"m2": cell("snapkv", "en_qa", budget=0.25)}
+    right = {name: guesses(1, 0.9) for name in ("d", "m", "d2")}
+    summary = made(tmp_path, cells, right)
+    for contrast in ("mean", "dense"):
+        names = {"contrast": contrast, "row": "snapkv (25%)"}
+        failed = [find(summary, **names), find(summary, scope="group", part="String retrieval", **names)]
+        failed += [find(summary, scope="group", part="Semantic retrieval", **names)]
+        assert [one.known for one in failed] == [False, True, False]
+    shown = {row[2]: row[-2:] for row in groups_table(summary, "multi_turn").rows}
+    assert shown["snapkv (25%)"] == ("n/a", "n/a") and "n/a" not in shown["dense"]
+    assert [row[2] for row in budgets_table(summary, "multi_turn").rows] == ["dense", "snapkv"]
+    (table,) = [one for one in differences_tables(summary) if one.name == "differences_multi_turn"]
+    assert [row[-1] for row in table.rows if row[0] == "overall"] == ["n/a"]
 
 
 def test_generated_published_and_floors_are_apart(tmp_path):

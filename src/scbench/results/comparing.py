@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import nan
 
@@ -53,15 +53,15 @@ def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.D
     for contrast, peer_of in peers(cells, labels).items():
         noises = _noises(contrast, repeated, answers) if contrast in BESIDE_DENSE else {}
         for row in rows:
+            asked = {title: cell for title, cell in row.cells.items() if cell in peer_of}
             tasks = {
                 title: _compared(
                     contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], SILENT)
                 )
-                for title, cell in row.cells.items()
-                if cell in peer_of and cell in answers and peer_of[cell] in answers
+                for title, cell in asked.items()
+                if cell in answers and peer_of[cell] in answers
             }
-            if tasks:
-                found += _of_row(contrast, row, tasks, _expected(labels, row), weights)
+            found += _of_row(contrast, row, asked.keys(), tasks, _expected(labels, row), weights)
     return tuple(_adjusted(found))
 
 
@@ -76,7 +76,7 @@ def _rows(labels: Mapping[str, Label]) -> list[Row]:
 
 
 def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, str]:
-    """The tasks that a mean of this row is over, each with its group: a row that lacks one has no mean."""
+    """The tasks that a mean of this row is over, each with its group: for a row that lacks one it is n/a."""
     same = (label for label in labels.values() if (label.mode, label.kind) == (row.label.mode, row.label.kind))
     return {label.title: label.group for label in same if label.averaged}
 
@@ -106,16 +106,49 @@ def _noises(contrast: str, repeated: Mapping[str, str], answers: Mapping[str, An
     }
 
 
+def _empty(contrast: str, row: Row, scope: str, part: str) -> Comparison:
+    """A comparison without numbers."""
+    label = row.label
+    return Comparison(
+        contrast=contrast,
+        model=label.model,
+        method=label.method,
+        budget=label.budget,
+        row=label.row,
+        setting=label.setting,
+        mode=label.mode,
+        kind=label.kind,
+        scope=scope,
+        part=part,
+        turn=None,
+        mean=MISSING,
+        peer=nan,
+        difference=MISSING,
+        contexts=0,
+        turns=0,
+    )
+
+
 def _of_row(
-    contrast: str, row: Row, tasks: Mapping[str, Compared], expected: Mapping[str, str], weights: Weights
+    contrast: str,
+    row: Row,
+    asked: Set[str],
+    tasks: Mapping[str, Compared],
+    expected: Mapping[str, str],
+    weights: Weights,
 ) -> Iterator[Comparison]:
-    """The comparisons of a row: over all tasks, groups of them, each; and of all these by turn."""
-    if expected and expected.keys() <= tasks.keys():
-        yield from _of_scope(contrast, row, ("overall", "turn"), "", [tasks[title] for title in expected], weights)
-    for group in dict.fromkeys(expected.values()):
-        titles = [title for title, its in expected.items() if its == group]
-        if all(title in tasks for title in titles):
-            yield from _of_scope(contrast, row, ("group", None), group, [tasks[title] for title in titles], weights)
+    """The comparisons of a row: over all tasks, groups of them, each; and of all these by turn.
+
+    A mean is n/a where one of its tasks is not there, and left out where the row asked for none of them.
+    """
+    members: dict[tuple[str, str | None, str], list[str]] = {("overall", "turn", ""): list(expected)}
+    for title, group in expected.items():
+        members.setdefault(("group", None, group), []).append(title)
+    for (scope, by_turn, part), titles in members.items():
+        if titles and tasks.keys() >= set(titles):
+            yield from _of_scope(contrast, row, (scope, by_turn), part, [tasks[title] for title in titles], weights)
+        elif not asked.isdisjoint(titles):
+            yield _empty(contrast, row, scope, part)
     for title, task in tasks.items():
         yield from _of_scope(contrast, row, ("task", "task_turn"), title, [task], weights)
 
@@ -134,22 +167,12 @@ def _of_scope(
     parts = [_first(task.part, size) for task in tasks]
     intervals = mean_of_parts(parts, _bounds(contrast, size), weights)
     contexts = np.min([one.sizes for one in parts], axis=0)
-    label = row.label
     for column in range(0, size, 2):
         turn = column // 2 - 1 if column else None
         if turn is not None and contexts[column + DIFFERENCE] == 0:
             continue
-        yield Comparison(
-            contrast=contrast,
-            model=label.model,
-            method=label.method,
-            budget=label.budget,
-            row=label.row,
-            setting=label.setting,
-            mode=label.mode,
-            kind=label.kind,
-            scope=whole if turn is None else str(by_turn),
-            part=part,
+        yield replace(
+            _empty(contrast, row, whole if turn is None else str(by_turn), part),
             turn=turn,
             mean=_plain(intervals[column + ONE]),
             peer=nan if contrast == "mean" or turn is not None else _mean([task.peer for task in tasks]),
