@@ -4,9 +4,12 @@ import io
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scbench.record import Outcome, StageTime
 from scbench.results.comparison_tables import budgets_table, models_table
+from scbench.results.costs import Cost, pays_from
 from scbench.results.matched import matched_table
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
@@ -272,6 +275,23 @@ def test_costs_per_question_until_the_first_token_and_when_a_method_pays(tmp_pat
     assert (dense["TTFT s"], dense["tokens/s"], dense["pays from"]) == ("2.100", "10.0", "n/a")
     assert (snap["TTFT s"], snap["tokens/s"], snap["pays from"]) == ("3.300", "20.0", "3")
     assert (quest["each s"], quest["TTFT s"], quest["tokens/s"], quest["pays from"]) == ("2.050", "n/a", "n/a", "never")
+
+
+costs = st.integers(0, 6).map(float)
+
+
+@given(costs, costs, costs, costs)
+def test_a_method_pays_where_it_costs_less_for_so_many_questions(once, each, dense_once, dense_each):
+    said = pays_from(Cost(once, each, 0, 0, 0), Cost(dense_once, dense_each, 0, 0, 0))
+    less = [n for n in range(1, 50) if once + n * each < dense_once + n * dense_each]
+    if (once, each) == (dense_once, dense_each):
+        assert said == "n/a"
+    elif not less:
+        assert said == "never"
+    elif less[-1] == 49:
+        assert said == str(less[0]) and less == list(range(less[0], 50))
+    else:
+        assert said == f"up to {less[-1]}" and less[0] == 1
 
 
 def test_models_stand_side_by_side_on_the_sessions_that_are_the_same(tmp_path):

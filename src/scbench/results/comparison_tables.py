@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isinf, isnan, nan
+from math import isnan, nan
 
 from scbench.results.comparison import CONTRASTS, NOTE, Comparison
 from scbench.results.statistics import WEIGHTS
@@ -113,11 +113,6 @@ def models_table(summary: Summary, mode: str) -> Table | None:
         "another tokenizer's length are not identical."
     )
     return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows))
-
-
-def questions(number: float) -> str:
-    """From how many questions on something pays, as a text."""
-    return "n/a" if isnan(number) else "never" if isinf(number) else f"{number:.0f}"
 
 
 def _differences(name: str, title: str, found: Sequence[Comparison]) -> Table:
