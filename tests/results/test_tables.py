@@ -188,6 +188,14 @@ def test_timings_change_no_file_but_the_costs(tmp_path):
     assert {name.partition(".")[0] for name in calm if calm[name] != other[name]} == {"costs"}
 
 
+def test_files_of_tables_that_are_no_longer_made_go(tmp_path):
+    path = summary(tmp_path, RECORDS[:2], {"a1": CELLS["a1"]}, sessions=["s0", "s1"]).sweep.folder / "manifest.json"
+    kept = tables_sweep(path)
+    (path.parent / "tables" / "quarters_multi_request.csv").write_text("method\n")
+    assert tables_sweep(path) == kept
+    assert sorted((path.parent / "tables").iterdir()) == sorted(kept)
+
+
 @pytest.mark.parametrize("value", ["a|b", "<b>", "two\nlines", "a\\|b"])
 def test_markdown_stays_a_table(value):
     table = Table("t", "T", "note", (Column("x"), Column("y", 1)), ((value, 0.25), ("plain", math.nan)))

@@ -35,11 +35,14 @@ SILENT = frozenset({"model", "setting"})
 def tables_sweep(manifest_path: Path) -> list[Path]:
     """Make a sweep's tables of its scores and save each in five formats in `tables/`; gives the paths.
 
-    Raises `ScbenchError` when the sweep has not been scored.
+    Files of tables that are no longer made go. Raises `ScbenchError` when the sweep has not been scored.
     """
     summary = read_summary(manifest_path)
     folder = summary.sweep.folder / "tables"
-    return [path for table in all_tables(summary) for path in write_table(table, folder)]
+    written = [path for table in all_tables(summary) for path in write_table(table, folder)]
+    for path in {path for path in folder.iterdir() if path.is_file()}.difference(written):
+        path.unlink()
+    return written
 
 
 def all_tables(summary: Summary) -> list[Table]:
