@@ -23,8 +23,8 @@ class Outcome(StrEnum):
 class StageTime:
     """Seconds spent in a stage.
 
-    `scope` says whose work it was: `shared` by all cells of the family, `batch` of `width` branches decoded
-    together, or the cell's `own`.
+    `scope` says whose work it was: `shared` by all cells of the family, `batch` of `width` branches answered
+    together (all of them, where they took several batches), or the cell's `own`.
     """
 
     seconds: float

@@ -15,6 +15,7 @@ from scipy import stats
 
 from scbench.record import Outcome, Record
 from scbench.results.comparison import Comparison
+from scbench.results.comparison_tables import budgets_table, differences_tables, groups_table
 from scbench.results.contexts import contexts
 from scbench.results.correction import benjamini_hochberg, holm
 from scbench.results.scores import score_sweep
@@ -79,9 +80,16 @@ def test_means_and_differences_are_those_of_a_loop(tmp_path):
     assert second.difference.estimate == pytest.approx(expected)
     did = find(summary, "first_turn", "task", part="Retr.KV (gen)")
     lost = [[m - d for m, d in zip(ms, ds, strict=True)] for ms, ds in zip(right["m"], right["d"], strict=True)]
-    assert did.difference.estimate == pytest.approx(100 * statistics.fmean(x[0] - (x[1] + x[2]) / 2 for x in lost))
+    assert did.difference.estimate == pytest.approx(100 * statistics.fmean((x[1] + x[2]) / 2 - x[0] for x in lost))
     alone = find(summary, "mean", "task", row="dense", part="Retr.KV (gen)")
     assert alone.mean.estimate == pytest.approx(mean["d"]) and math.isnan(alone.difference.estimate)
+
+
+def test_a_row_that_loses_at_later_turns_only_is_worse_there_than_at_the_first(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25)}
+    right = {"d": [[True] * 3] * 12, "m": [[True, False, False]] * 12}
+    found = find(made(tmp_path, cells, right), "first_turn")
+    assert found.difference.estimate == -100 and found.worse and not found.better
 
 
 def test_only_turns_that_both_answered_are_compared(tmp_path):
@@ -108,13 +116,31 @@ def test_sessions_that_share_a_document_are_one_context(tmp_path):
     assert found.difference.estimate == -100
 
 
-def test_a_row_that_lacks_a_task_has_no_overall_mean(tmp_path):
+def test_for_a_row_that_lacks_a_task_the_overall_mean_is_not_there(tmp_path):
     cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "d2": cell(task="en_qa")}
     summary = made(tmp_path, cells, {name: guesses(1, 0.9) for name in cells})
-    assert not [one for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "overall")]
+    overall = find(summary)
+    assert overall.flags == ("n/a",) and math.isnan(overall.mean.estimate) and math.isnan(overall.difference.estimate)
     assert [one.part for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "task")] == [
         "Retr.KV (gen)"
     ]
+
+
+def test_a_row_whose_task_failed_whole_stays_in_the_tables_without_numbers(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "d2": cell(task="en_qa")}
+    cells |= {"m2": cell("snapkv", "en_qa", budget=0.25)}
+    right = {name: guesses(1, 0.9) for name in ("d", "m", "d2")}
+    summary = made(tmp_path, cells, right)
+    for contrast in ("mean", "dense"):
+        names = {"contrast": contrast, "row": "snapkv (25%)"}
+        failed = [find(summary, **names), find(summary, scope="group", part="String retrieval", **names)]
+        failed += [find(summary, scope="group", part="Semantic retrieval", **names)]
+        assert [one.known for one in failed] == [False, True, False]
+    shown = {row[2]: row[-2:] for row in groups_table(summary, "multi_turn").rows}
+    assert shown["snapkv (25%)"] == ("n/a", "n/a") and "n/a" not in shown["dense"]
+    assert [row[2] for row in budgets_table(summary, "multi_turn").rows] == ["dense", "snapkv"]
+    (table,) = [one for one in differences_tables(summary) if one.name == "differences_multi_turn"]
+    assert [row[-1] for row in table.rows if row[0] == "overall"] == ["n/a"]
 
 
 def test_generated_published_and_floors_are_apart(tmp_path):
@@ -139,11 +165,33 @@ def test_modes_and_histories_are_compared_with_themselves(tmp_path):
     assert find(summary, "history").difference.estimate == pytest.approx(mean["t"] - mean["g"])
 
 
-def test_noise_is_what_dense_repeat_differs_turn_by_turn(tmp_path):
+def test_noise_is_the_mean_difference_of_dense_repeat_in_the_same_scope(tmp_path):
     cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25)}
-    right = {"d": [[True, False]] * 12, "e": [[True, True]] * 6 + [[True, False]] * 6, "m": [[True, False]] * 12}
-    found = find(made(tmp_path, cells, right), row="snapkv (25%)")
-    assert found.noise == 25 and found.within_noise and "noise" in found.flags
+    cells |= {f"{name}2": cell(one.method_name, "en_qa", budget=one.budget) for name, one in cells.items()}
+    right = {"d": [[True, False]] * 12, "m": [[True, False]] * 12}
+    right |= {"e": [[True, True]] * 6 + [[False, False]] * 3 + [[True, False]] * 3}
+    right |= {"d2": [[True, False]] * 12, "m2": [[True, False]] * 12, "e2": [[False, False]] * 3 + [[True, False]] * 9}
+    summary = made(tmp_path, cells, right)
+
+    def noise(scope, **names):
+        return find(summary, scope=scope, row="snapkv (25%)", **names).noise
+
+    first, second = "Retr.KV (gen)", "En.QA (gen)"
+    assert (noise("task", part=first), noise("task", part=second), noise("overall")) == (12.5, 12.5, 0)
+    assert [noise("task_turn", part=first, turn=turn) for turn in (0, 1)] == [25, 50]
+    assert find(summary, "first_turn", row="snapkv (25%)").noise == (75 + 25) / 2
+    assert find(summary, scope="task", part=first, row="snapkv (25%)").within_noise
+
+
+def test_a_difference_is_noise_only_where_its_interval_reaches_the_noise(tmp_path):
+    cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25), "n": cell("quest", budget=0.25)}
+    right = {"d": [[True, False]] * 12, "m": [[False, False]] * 12, "n": [[True, True]] * 2 + [[True, False]] * 10}
+    right |= {"e": [[True, True]] + [[True, False]] * 11}
+    summary = made(tmp_path, cells, right)
+    far, near = find(summary, row="snapkv (25%)"), find(summary, row="quest (25%)")
+    assert far.noise == near.noise == pytest.approx(100 / 24)
+    assert far.difference.high < -far.noise and "noise" not in far.flags
+    assert near.difference.estimate > near.noise > near.difference.low and "noise" in near.flags
 
 
 def test_no_loss_needs_an_interval_above_the_margin_and_better_one_above_zero(tmp_path):

@@ -13,6 +13,8 @@ from scbench import cli
 from scbench.errors import ScbenchError
 from scbench.record import Outcome
 from scbench.results.rescore import rescore, turn_means
+from scbench.results.scores import score_sweep
+from scbench.results.summary import read_summary
 from sweep_builder import answers, cell, write_sweep
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "reference_scoring.json").read_text(encoding="utf-8"))
@@ -60,6 +62,32 @@ def test_means_are_per_turn_and_over_sessions(manifest: Path) -> None:
     assert math.isnan(turn_means(second.turns)[-1].ref)
 
 
+def test_means_are_those_of_the_tables(tmp_path: Path) -> None:
+    """Turns that failed, were cut or left alone are in none."""
+    records = [
+        [*answers("aa", "s0", [True, False])[:1], *answers("aa", "s0", [True, True], outcome=Outcome.OOM)[1:]],
+        [
+            *answers("aa", "s1", [True, False, True])[:2],
+            *answers("aa", "s1", [True] * 3, outcome=Outcome.TRUNCATED)[2:],
+        ],
+        answers("aa", "s2", [False, False], outcome=Outcome.NOOP),
+    ]
+    path = write_sweep(tmp_path, {"aa": cell()}, records, sessions=["s0", "s1", "s2"])
+    score_sweep(path)
+    (scored,) = rescore(path)
+    *by_turn, whole = turn_means(scored.turns)
+    assert [(mean.name, mean.count) for mean in (*by_turn, whole)] == [
+        ("turn 0", 2),
+        ("turn 1", 1),
+        ("turn 2", 0),
+        ("mean", 3),
+    ]
+    table = read_summary(path)
+    assert (100 * whole.strict, 100 * whole.ref) == (table.mean("aa", "strict"), table.mean("aa", "ref")) == (75, 75)
+    assert [100 * mean.strict for mean in by_turn[:2]] == [table.turn("aa", turn) for turn in (0, 1)]
+    assert math.isnan(by_turn[2].strict)
+
+
 def test_the_command_prints_what_failed_as_missing(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["score", str(manifest.parent)]) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -70,9 +98,9 @@ def test_the_command_prints_what_failed_as_missing(manifest: Path, capsys: pytes
         "mean            3   75.000   75.000",
         "bb: retr_kv, multi_turn, streaming_llm",
         "            turns   strict      ref",
-        "turn 0          1      n/a      n/a",
-        "turn 1          1      n/a      n/a",
-        "mean            2      n/a      n/a",
+        "turn 0          0      n/a      n/a",
+        "turn 1          0      n/a      n/a",
+        "mean            0      n/a      n/a",
     ]
     assert not (manifest.parent / "scores.csv").exists()
 

@@ -4,9 +4,12 @@ import io
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scbench.record import Outcome, StageTime
 from scbench.results.comparison_tables import budgets_table, models_table
+from scbench.results.costs import Cost, pays_from
 from scbench.results.matched import matched_table
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
@@ -185,6 +188,14 @@ def test_timings_change_no_file_but_the_costs(tmp_path):
     assert {name.partition(".")[0] for name in calm if calm[name] != other[name]} == {"costs"}
 
 
+def test_files_of_tables_that_are_no_longer_made_go(tmp_path):
+    path = summary(tmp_path, RECORDS[:2], {"a1": CELLS["a1"]}, sessions=["s0", "s1"]).sweep.folder / "manifest.json"
+    kept = tables_sweep(path)
+    (path.parent / "tables" / "quarters_multi_request.csv").write_text("method\n")
+    assert tables_sweep(path) == kept
+    assert sorted((path.parent / "tables").iterdir()) == sorted(kept)
+
+
 @pytest.mark.parametrize("value", ["a|b", "<b>", "two\nlines", "a\\|b"])
 def test_markdown_stays_a_table(value):
     table = Table("t", "T", "note", (Column("x"), Column("y", 1)), ((value, 0.25), ("plain", math.nan)))
@@ -274,6 +285,23 @@ def test_costs_per_question_until_the_first_token_and_when_a_method_pays(tmp_pat
     assert (quest["each s"], quest["TTFT s"], quest["tokens/s"], quest["pays from"]) == ("2.050", "n/a", "n/a", "never")
 
 
+costs = st.integers(0, 6).map(float)
+
+
+@given(costs, costs, costs, costs)
+def test_a_method_pays_where_it_costs_less_for_so_many_questions(once, each, dense_once, dense_each):
+    said = pays_from(Cost(once, each, 0, 0, 0), Cost(dense_once, dense_each, 0, 0, 0))
+    less = [n for n in range(1, 50) if once + n * each < dense_once + n * dense_each]
+    if (once, each) == (dense_once, dense_each):
+        assert said == "n/a"
+    elif not less:
+        assert said == "never"
+    elif less[-1] == 49:
+        assert said == str(less[0]) and less == list(range(less[0], 50))
+    else:
+        assert said == f"up to {less[-1]}" and less[0] == 1
+
+
 def test_models_stand_side_by_side_on_the_sessions_that_are_the_same(tmp_path):
     cells = {"a0": cell(), "b0": cell(model="other")}
     records = [
@@ -288,4 +316,7 @@ def test_models_stand_side_by_side_on_the_sessions_that_are_the_same(tmp_path):
 
 def test_budgets_have_columns(tmp_path):
     made = rows(budgets_table(summary(tmp_path, RECORDS[:6], CELLS), "multi_turn"))
-    assert [(row["method"], row["no budget"]) for row in made] == [("dense", "87.5")]  # one row lacks a task
+    assert [(row["method"], row["no budget"]) for row in made] == [
+        ("dense", "87.5"),
+        ("streaming_llm", "n/a"),  # it lacks a task
+    ]

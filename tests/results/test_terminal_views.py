@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from scbench import cli
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
+from scbench.results.bootstrap import Interval
 from scbench.results.dialogue import read_dialogue
-from scbench.results.differing import differences, only
+from scbench.results.differing import CellDifference, differences, only
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from scbench.tasks import sessions
@@ -134,6 +136,33 @@ def test_a_cell_that_fell_beyond_noise_is_changed_and_the_others_are_the_same(tm
 def test_a_difference_no_larger_than_denses_own_is_noise(tmp_path):
     found = both(tmp_path, {"d0": True, "e0": False, "m0": False})
     assert verdicts(*found)["snapkv (25%)"] == "noise"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "noise", "p", "verdict"),
+    [
+        (-9.0, -3.0, 2.0, 0.01, "changed"),
+        (-9.0, -1.0, 2.0, 0.01, "noise"),
+        (1.0, 9.0, 2.0, 0.01, "noise"),
+        (-1.0, 9.0, math.nan, 0.3, "noise"),
+        (3.0, 9.0, math.nan, 0.01, "changed"),
+        (3.0, 9.0, 2.0, 0.06, "unknown"),
+    ],
+)
+def test_a_difference_is_noise_only_where_its_interval_reaches_the_noise(low, high, noise, p, verdict):
+    interval = Interval((low + high) / 2, low, high)
+    one = CellDifference(("",) * 5, 0.0, 0.0, interval, 12, False, noise, (), p)
+    assert one.verdict == verdict
+
+
+def test_denses_noise_is_the_difference_of_its_means(tmp_path):
+    mixed = [[True, False], [False, True]]
+    cells = {"d0": cell(), "e0": cell("dense_repeat")}
+    records = [answers(name, f"s{place}", mixed[(place + (name == "e0")) % 2]) for name in cells for place in range(12)]
+    manifest = write_sweep(tmp_path, cells, records, [f"s{place}" for place in range(12)])
+    score_sweep(manifest)
+    found = differences(*[read_summary(manifest)] * 2, (Manifest.read(manifest),) * 2)
+    assert {one.noise for one in found} == {0}
 
 
 def test_why_a_cell_differs_is_said(tmp_path):

@@ -39,7 +39,7 @@ class Setting:
 class Answered:
     """Rows and their answers, what reading the questions and decoding took, and the peak of memory.
 
-    They were one batch, or batches of the decoder's width, whose times are added up.
+    They were one batch, or batches of the decoder's width, whose times are added up, of all rows.
     """
 
     rows: Sequence[Row]
@@ -75,5 +75,5 @@ def answer_rows(setting: Setting, rows: Sequence[Row], deadline: Deadline, befor
         synchronise(device)
         reading += read - began
         decoding += time.perf_counter() - read
-    question, decode = StageTime(reading, "batch", width), StageTime(decoding, "batch", width)
+    question, decode = StageTime(reading, "batch", len(rows)), StageTime(decoding, "batch", len(rows))
     return Answered(tuple(rows), answers, question, decode, memory.bytes(), setting.decoder.kernels.taken())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from math import nan
 
@@ -18,6 +18,8 @@ from scbench.results.labels import Label
 from scbench.results.pairs import REFERENCES, peers, repeats
 
 ALL = 100.0  # %, what a score is at most
+BESIDE_DENSE = frozenset({"dense", "first_turn"})  # the contrasts whose peer is dense, which has a noise of its own
+SILENT: Floats = np.empty(0)
 ONE, DIFFERENCE = 0, 1  # the first statistics of a part: the row's own mean, and its difference; then one per turn
 
 
@@ -31,32 +33,35 @@ class Row:
 
 @dataclass(frozen=True)
 class Compared:
-    """One task of a row: its statistics by context, the peer's mean, how many turns, and dense's own noise."""
+    """One task of a row: its statistics by context, the peer's mean, how many turns, and the same statistics of
+    dense_repeat, empty without it.
+    """
 
     part: Part
     peer: float
     turns: int
-    noise: float
+    noise: Floats
 
 
 def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.DataFrame) -> tuple[Comparison, ...]:
     """All comparisons of a sweep, by contrast, then in the order of its cells; p-values adjusted over families."""
     answers = cell_answers(scores)
     weights = Weights()
-    noises = _noises(repeats(cells), answers)
+    repeated = repeats(cells)
     rows = _rows(labels)
     found: list[Comparison] = []
     for contrast, peer_of in peers(cells, labels).items():
+        noises = _noises(contrast, repeated, answers) if contrast in BESIDE_DENSE else {}
         for row in rows:
+            asked = {title: cell for title, cell in row.cells.items() if cell in peer_of}
             tasks = {
                 title: _compared(
-                    contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], nan)
+                    contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], SILENT)
                 )
-                for title, cell in row.cells.items()
-                if cell in peer_of and cell in answers and peer_of[cell] in answers
+                for title, cell in asked.items()
+                if cell in answers and peer_of[cell] in answers
             }
-            if tasks:
-                found += _of_row(contrast, row, tasks, _expected(labels, row), weights)
+            found += _of_row(contrast, row, asked.keys(), tasks, _expected(labels, row), weights)
     return tuple(_adjusted(found))
 
 
@@ -71,17 +76,17 @@ def _rows(labels: Mapping[str, Label]) -> list[Row]:
 
 
 def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, str]:
-    """The tasks that a mean of this row is over, each with its group: a row that lacks one has no mean."""
+    """The tasks that a mean of this row is over, each with its group: for a row that lacks one it is n/a."""
     same = (label for label in labels.values() if (label.mode, label.kind) == (row.label.mode, row.label.kind))
     return {label.title: label.group for label in same if label.averaged}
 
 
-def _compared(contrast: str, pair: Pair, noise: float) -> Compared:
+def _compared(contrast: str, pair: Pair, noise: Floats) -> Compared:
     """The statistics of a task: mean, difference; then per turn the same two, but for a difference of differences."""
     difference = pair.one if contrast == "mean" else pair.one - pair.other
     columns = [session_means(pair.one)]
     if contrast == "first_turn":
-        columns.append(difference[:, 0] - session_means(difference[:, 1:]))
+        columns.append(session_means(difference[:, 1:]) - difference[:, 0])
     else:
         columns.append(session_means(difference))
         for turn in range(difference.shape[1]):
@@ -92,26 +97,58 @@ def _compared(contrast: str, pair: Pair, noise: float) -> Compared:
     return Compared(part_of(pair.contexts, np.stack(columns, axis=1)), mean, pair.turns, noise)
 
 
-def _noises(repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, float]:
-    """Per dense cell, the mean over turns of what its score differs when it is run again."""
-    pairs = {
-        dense: paired(answers[again], answers[dense])
+def _noises(contrast: str, repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, Floats]:
+    """Per dense cell, the statistics of dense when it is run again."""
+    return {
+        dense: _compared(contrast, paired(answers[again], answers[dense]), SILENT).part.estimates
         for dense, again in repeated.items()
         if dense in answers and again in answers
     }
-    return {dense: float(np.nanmean(np.abs(pair.one - pair.other))) for dense, pair in pairs.items() if pair.turns}
+
+
+def _empty(contrast: str, row: Row, scope: str, part: str) -> Comparison:
+    """A comparison without numbers."""
+    label = row.label
+    return Comparison(
+        contrast=contrast,
+        model=label.model,
+        method=label.method,
+        budget=label.budget,
+        row=label.row,
+        setting=label.setting,
+        mode=label.mode,
+        kind=label.kind,
+        scope=scope,
+        part=part,
+        turn=None,
+        mean=MISSING,
+        peer=nan,
+        difference=MISSING,
+        contexts=0,
+        turns=0,
+    )
 
 
 def _of_row(
-    contrast: str, row: Row, tasks: Mapping[str, Compared], expected: Mapping[str, str], weights: Weights
+    contrast: str,
+    row: Row,
+    asked: Set[str],
+    tasks: Mapping[str, Compared],
+    expected: Mapping[str, str],
+    weights: Weights,
 ) -> Iterator[Comparison]:
-    """The comparisons of a row: over all tasks, groups of them, each; and of all these by turn."""
-    if expected and expected.keys() <= tasks.keys():
-        yield from _of_scope(contrast, row, ("overall", "turn"), "", [tasks[title] for title in expected], weights)
-    for group in dict.fromkeys(expected.values()):
-        titles = [title for title, its in expected.items() if its == group]
-        if all(title in tasks for title in titles):
-            yield from _of_scope(contrast, row, ("group", None), group, [tasks[title] for title in titles], weights)
+    """The comparisons of a row: over all tasks, groups of them, each; and of all these by turn.
+
+    A mean is n/a where one of its tasks is not there, and left out where the row asked for none of them.
+    """
+    members: dict[tuple[str, str | None, str], list[str]] = {("overall", "turn", ""): list(expected)}
+    for title, group in expected.items():
+        members.setdefault(("group", None, group), []).append(title)
+    for (scope, by_turn, part), titles in members.items():
+        if titles and tasks.keys() >= set(titles):
+            yield from _of_scope(contrast, row, (scope, by_turn), part, [tasks[title] for title in titles], weights)
+        elif not asked.isdisjoint(titles):
+            yield _empty(contrast, row, scope, part)
     for title, task in tasks.items():
         yield from _of_scope(contrast, row, ("task", "task_turn"), title, [task], weights)
 
@@ -130,29 +167,19 @@ def _of_scope(
     parts = [_first(task.part, size) for task in tasks]
     intervals = mean_of_parts(parts, _bounds(contrast, size), weights)
     contexts = np.min([one.sizes for one in parts], axis=0)
-    label = row.label
     for column in range(0, size, 2):
         turn = column // 2 - 1 if column else None
         if turn is not None and contexts[column + DIFFERENCE] == 0:
             continue
-        yield Comparison(
-            contrast=contrast,
-            model=label.model,
-            method=label.method,
-            budget=label.budget,
-            row=label.row,
-            setting=label.setting,
-            mode=label.mode,
-            kind=label.kind,
-            scope=whole if turn is None else str(by_turn),
-            part=part,
+        yield replace(
+            _empty(contrast, row, whole if turn is None else str(by_turn), part),
             turn=turn,
             mean=_plain(intervals[column + ONE]),
             peer=nan if contrast == "mean" or turn is not None else _mean([task.peer for task in tasks]),
             difference=MISSING if contrast == "mean" else intervals[column + DIFFERENCE],
             contexts=int(contexts[column + DIFFERENCE]),
             turns=sum(task.turns for task in tasks) if turn is None else 0,
-            noise=_mean([task.noise for task in tasks]) if turn is None else nan,
+            noise=abs(_mean([_at(task.noise, column + DIFFERENCE) for task in tasks])),
         )
 
 
@@ -170,6 +197,10 @@ def _bounds(contrast: str, size: int) -> Floats:
 def _plain(interval: Interval) -> Interval:
     """A mean is compared with nothing, so it has no p-value."""
     return interval._replace(p=nan)
+
+
+def _at(values: Floats, place: int) -> float:
+    return float(values[place]) if place < len(values) else nan
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ SIGNIFICANT = 0.05
 CONTRASTS = {
     "mean": "the row alone: its mean, no difference",
     "dense": "the row minus dense, on the same turns",
-    "first_turn": "what the row loses against dense at turn 1 minus what it loses at later turns",
+    "first_turn": "the row minus dense at later turns, minus the same at turn 1: negative where it loses later",
     "mode": "the row in multi-turn mode minus itself in multi-request mode",
     "history": "the row with gold answers fed back minus itself with its own answers",
 }
@@ -21,8 +21,8 @@ NOTE = (
     "Differences in percentage points. Intervals: 95 %, by a smoothed bootstrap over contexts (sessions that share a "
     f"document together), n/a below {FEWEST} contexts, `few` below {FEW}. p: adjusted by Holm over the overall means "
     "of all methods, modes and budgets, else by Benjamini and Hochberg's false discovery rate. `better`, `worse`: "
-    f"dense is outside the interval. `no loss`: the interval ends above -{MARGIN:g}. noise: what dense_repeat differs "
-    "from dense, mean over turns of |difference|; a difference no larger is flagged `noise`."
+    f"dense is outside the interval. `no loss`: the interval ends above -{MARGIN:g}. noise: |difference| of "
+    "dense_repeat to dense in the same row's scope; `noise`: the interval reaches into ± this."
 )
 
 
@@ -83,8 +83,8 @@ class Comparison:
 
     @property
     def within_noise(self) -> bool:
-        """A difference no larger than what dense itself shows when it is run again in other batches."""
-        return abs(self.difference.estimate) <= self.noise
+        """Not beyond what dense itself differs when it is run again in other batches: the interval reaches there."""
+        return self.difference.low <= self.noise and self.difference.high >= -self.noise
 
     @property
     def flags(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isinf, isnan, nan
+from math import isnan, nan
 
 from scbench.results.comparison import CONTRASTS, NOTE, Comparison
 from scbench.results.statistics import WEIGHTS
@@ -33,9 +33,9 @@ def differences_tables(summary: Summary) -> list[Table]:
 
 
 def contrasts_tables(summary: Summary) -> list[Table]:
-    """Turn 1 against later turns, multi-turn against multi-request, gold against generated history."""
+    """Later turns against turn 1, multi-turn against multi-request, gold against generated history."""
     titles = {
-        "first_turn": "Turn 1 against later turns",
+        "first_turn": "Later turns against turn 1",
         "mode": "Multi-turn against multi-request",
         "history": "Gold against generated history",
     }
@@ -113,11 +113,6 @@ def models_table(summary: Summary, mode: str) -> Table | None:
         "another tokenizer's length are not identical."
     )
     return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows))
-
-
-def questions(number: float) -> str:
-    """From how many questions on something pays, as a text."""
-    return "n/a" if isnan(number) else "never" if isinf(number) else f"{number:.0f}"
 
 
 def _differences(name: str, title: str, found: Sequence[Comparison]) -> Table:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from math import ceil, floor, isnan, nan
 
-import numpy as np
 import pandas as pd
 
 from scbench.results.frames import KEY
@@ -18,7 +17,8 @@ NOTE = (
     "share counts whole). each: seconds that a question adds (extend, question, decode; of what was decoded together, "
     "an equal share). per question: once ÷ questions + each. TTFT (once + the first question) and tokens/s only where "
     "answers were decoded alone (width 1). pays from: questions on one context from which the cell is cheaper than "
-    "dense; `never` where it is not. n/a: a batch of several cells (engine.batch=family), or times that are not there."
+    "dense, `up to` the number to which it is, or `never`. n/a: the same costs, a batch of several cells "
+    "(engine.batch=family), or times that are not there."
 )
 
 
@@ -58,14 +58,20 @@ def cell_costs(costs: pd.DataFrame, turns: pd.DataFrame, mixed: frozenset[str]) 
     return {cell: NOTHING if cell in mixed else Cost(*values) for cell, values in rows}
 
 
-def pays_from(cost: Cost, dense: Cost) -> float:
-    """The number of questions on one context from which a method costs less than dense; infinite for never."""
-    more, less = cost.once - dense.once, dense.each - cost.each
-    if np.isnan(more) or np.isnan(less):
-        return nan
-    if more <= 0:
-        return 1 if more + cost.each - dense.each <= 0 else inf
-    return float(np.ceil(more / less)) if less > 0 else inf
+def pays_from(cost: Cost, dense: Cost) -> str:
+    """From how many questions on one context a method costs less than dense: a number, `up to` one, or `never`.
+
+    `n/a` where a time is not there, and for the same costs.
+    """
+    more, less = cost.once - dense.once, dense.each - cost.each  # it costs less where more < questions · less
+    if isnan(more) or isnan(less) or more == less == 0:
+        return "n/a"
+    if less > 0:
+        return str(max(1, floor(more / less) + 1))
+    if less == 0:
+        return "1" if more < 0 else "never"
+    most = ceil(more / less) - 1
+    return f"up to {most}" if most >= 1 else "never"
 
 
 def _seconds(joined: pd.DataFrame, stage: str) -> pd.Series[float]:

@@ -24,9 +24,9 @@ Name = tuple[str, str, str, str, str]  # model, method with budget, setting, mod
 BOUNDS = np.array([[-100.0], [100.0]])
 NOTE = (
     "Strict scores in %, on the turns that both sweeps answered; differences (second minus first) in points with 95 % "
-    f"intervals over contexts, p by false discovery rate. changed: p below {SIGNIFICANT}, and more than dense_repeat "
-    "differs from dense; noise: less than that; same: every score is the same; unknown: fewer than "
-    f"{FEWEST} contexts in common."
+    f"intervals over contexts, p by false discovery rate. noise: |difference| of dense_repeat to dense. same: every "
+    f"score is the same; changed: p below {SIGNIFICANT}, and the interval beyond ± noise; noise: the interval reaches "
+    f"into ± noise; unknown: neither, or fewer than {FEWEST} contexts in common."
 )
 
 
@@ -54,8 +54,10 @@ class CellDifference:
             return "same"
         if isnan(self.difference.low):
             return "unknown"
-        beyond = not abs(self.difference.estimate) <= self.noise
-        return "changed" if self.adjusted < SIGNIFICANT and beyond else "noise"
+        floor = 0.0 if isnan(self.noise) else self.noise
+        if self.difference.low <= floor and self.difference.high >= -floor:
+            return "noise"
+        return "changed" if self.adjusted < SIGNIFICANT else "unknown"
 
 
 def differences(first: Summary, second: Summary, manifests: tuple[Manifest, Manifest]) -> list[CellDifference]:
@@ -133,7 +135,7 @@ def _difference(
 
 
 def _noise(summary: Summary, mark: str, answers: Mapping[str, Answers]) -> dict[tuple[str, str, str], float]:
-    """By model, mode and task: the mean over turns of what dense differs when it is run again."""
+    """By model, mode and task: how much dense's mean differs when it is run again."""
     found = {}
     for dense, again in repeats(summary.sweep.cells).items():
         cells = (f"{mark}{dense}", f"{mark}{again}")
@@ -141,7 +143,7 @@ def _noise(summary: Summary, mark: str, answers: Mapping[str, Answers]) -> dict[
             pair: Pair = paired(answers[cells[0]], answers[cells[1]])
             label = summary.labels[dense]
             found[label.model, label.mode, label.title] = (
-                float(np.nanmean(np.abs(pair.one - pair.other))) if pair.turns else nan
+                abs(float(np.nanmean(session_means(pair.one - pair.other)))) if pair.turns else nan
             )
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 from scbench.config.cell import Cell
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
-from scbench.record import Record
+from scbench.record import Outcome, Record
 from scbench.results.predictions import is_prediction_file, read_predictions
 from scbench.results.scores import score_records, sweep_records
 from scbench.results.store import FAILED, CellStore, read_cell
@@ -26,12 +26,13 @@ ORIGINAL_LENGTH = 131_072  # the original's default `max_seq_length`, which only
 
 @dataclass(frozen=True)
 class ScoredTurn:
-    """Both scores of one turn of one session, NaN where the turn failed."""
+    """Both scores of one turn of one session, NaN where the turn failed; whether they count: its outcome is `ok`."""
 
     session: str
     turn: Any
     strict: float
     ref: float
+    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Rescored:
 
 @dataclass(frozen=True)
 class Mean:
-    """Mean scores of some turns, NaN if one is missing; `count` says how many."""
+    """Mean scores of the turns that count, NaN if there is none; `count` says how many there are."""
 
     name: str
     count: int
@@ -81,20 +82,27 @@ def rescore(path: Path, length: int = ORIGINAL_LENGTH) -> Iterator[Rescored]:
 
 def turn_means(turns: Sequence[ScoredTurn]) -> list[Mean]:
     """The mean of each turn over sessions, by first appearance, then the mean: turns weigh equally inside a session,
-    sessions inside the mean.
+    sessions inside the mean. Turns that do not count, and sessions without others, are left out, as in all tables.
     """
     by_turn: dict[Any, list[ScoredTurn]] = defaultdict(list)
     by_session: dict[str, list[ScoredTurn]] = defaultdict(list)
     for turn in turns:
         by_turn[turn.turn].append(turn)
-        by_session[turn.session].append(turn)
+        if turn.counts:
+            by_session[turn.session].append(turn)
     sessions = [_mean(session, group) for session, group in by_session.items()]
-    whole = Mean("mean", len(turns), _average([s.strict for s in sessions]), _average([s.ref for s in sessions]))
+    whole = Mean(
+        "mean",
+        sum(turn.counts for turn in turns),
+        _average([s.strict for s in sessions]),
+        _average([s.ref for s in sessions]),
+    )
     return [*(_mean(f"turn {turn}", group) for turn, group in by_turn.items()), whole]
 
 
 def _mean(name: str, turns: Sequence[ScoredTurn]) -> Mean:
-    return Mean(name, len(turns), _average([turn.strict for turn in turns]), _average([turn.ref for turn in turns]))
+    known = [turn for turn in turns if turn.counts]
+    return Mean(name, len(known), _average([turn.strict for turn in known]), _average([turn.ref for turn in known]))
 
 
 def _average(values: Sequence[float]) -> float:
@@ -126,7 +134,7 @@ def _scored(fingerprint: str, cell: Cell, records: Sequence[Record]) -> Rescored
 def _turn(record: Record, scores: Scores) -> ScoredTurn:
     failed = record.outcome in FAILED
     strict, ref = (math.nan, math.nan) if failed else (scores.strict, scores.ref)
-    return ScoredTurn(record.session, record.turn, strict, ref)
+    return ScoredTurn(record.session, record.turn, strict, ref, record.outcome is Outcome.OK)
 
 
 def _predictions(path: Path, length: int) -> Rescored:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import nan
 from pathlib import Path
 
 from scbench.record import Outcome
@@ -15,7 +14,6 @@ from scbench.results.comparison_tables import (
     differences_tables,
     groups_table,
     models_table,
-    questions,
 )
 from scbench.results.costs import NOTE as COSTS
 from scbench.results.costs import NOTHING, pays_from
@@ -37,11 +35,14 @@ SILENT = frozenset({"model", "setting"})
 def tables_sweep(manifest_path: Path) -> list[Path]:
     """Make a sweep's tables of its scores and save each in five formats in `tables/`; gives the paths.
 
-    Raises `ScbenchError` when the sweep has not been scored.
+    Files of tables that are no longer made go. Raises `ScbenchError` when the sweep has not been scored.
     """
     summary = read_summary(manifest_path)
     folder = summary.sweep.folder / "tables"
-    return [path for table in all_tables(summary) for path in write_table(table, folder)]
+    written = [path for table in all_tables(summary) for path in write_table(table, folder)]
+    for path in {path for path in folder.iterdir() if path.is_file()}.difference(written):
+        path.unlink()
+    return written
 
 
 def all_tables(summary: Summary) -> list[Table]:
@@ -189,12 +190,12 @@ def costs_table(summary: Summary) -> Table:
     for fingerprint, label in summary.labels.items():
         price = summary.price(fingerprint)
         peer = dense.get(fingerprint, fingerprint)
-        pays = nan if peer == fingerprint else pays_from(price, summary.price(peer) if peer in dense else NOTHING)
+        pays = pays_from(price, summary.price(peer) if peer in dense else NOTHING)
         rows.append(
             [
                 *(label.mode, label.title, label.model, label.row, label.setting),
                 *(summary.cost(fingerprint, stage) for stage in summary.stages),
-                *(price.once, price.each, price.per_question, price.ttft, price.tokens_per_second, questions(pays)),
+                *(price.once, price.each, price.per_question, price.ttft, price.tokens_per_second, pays),
             ]
         )
     note = (
