@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_verify import rewritten, scored
+from test_verify import UNREADABLE, hostile_table, rewritten, scored
 
 from scbench.cli import main
 from scbench.errors import ScbenchError
@@ -77,6 +77,16 @@ def test_an_archive_that_does_not_verify_is_named_and_left_out(own, tmp_path):
     assert "do not follow from its records: tables/cells.csv" in found.refused["edited.zip"]
     with pytest.raises(ScbenchError, match="has no archives; `scbench pack` makes them"):
         baselines(tmp_path, own)
+
+
+def test_an_archive_with_an_unreadable_table_takes_no_other_down(own, tmp_path):
+    folder = tmp_path / "registry"
+    good = archive(folder, "good", {"xx": cell("snapkv")}, [answers("xx", s, [True, True]) for s in ("s0", "s1")])
+    for name, content in UNREADABLE.items():
+        rewritten(good.path, folder / f"{name}.zip", hostile_table(content))
+    found = baselines(folder, own)
+    assert [base.name for base in found.found] == ["good"]
+    assert [line.partition(": ")[0] for line in not_comparable(found)] == ["bytes.zip", "field.zip"]
 
 
 def test_a_session_is_named_by_its_content_and_not_by_where_it_lies(tmp_path):

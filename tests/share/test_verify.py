@@ -190,6 +190,35 @@ def test_records_of_another_shape_are_one_line(name, content, manifest, tmp_path
         verify(edited)
 
 
+def hostile_table(content):
+    return lambda name, old: content if name == "trial/tables/cells.csv" else old
+
+
+UNREADABLE = {"bytes": b"mode,task\n\xff\xfe\n", "field": b'"' + b"x" * ((1 << 26) + 1) + b'"\n'}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_table_that_cannot_be_read_is_one_line(content, manifest, tmp_path, capsys):
+    edited = rewritten(pack(manifest).path, tmp_path / "edited.zip", hostile_table(content))
+    with pytest.raises(ArchiveRefused, match=r"^[^\n]* is refused: [^\n]*its tables not be read[^\n]*$"):
+        verify(edited)
+    assert main(["verify", str(edited)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_folder_in_the_place_of_a_table_is_one_line(manifest, tmp_path):
+    archive = pack(manifest).path
+    with zipfile.ZipFile(archive) as file:
+        files = {name: file.read(name) for name in file.namelist() if name != SUMS}
+    files["trial/tables/x.csv/y.json"] = b"{}"
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    with zipfile.ZipFile(tmp_path / "edited.zip", "w") as file:
+        for name, content in {**files, SUMS: sums.encode()}.items():
+            file.writestr(name, content)
+    with pytest.raises(ArchiveRefused, match=r"^[^\n]* is refused: [^\n]*$"):
+        verify(tmp_path / "edited.zip")
+
+
 def test_a_hostile_prediction_goes_through(tmp_path):
     nasty = '=cmd|"/C calc"!A0\r\n<script>alert(1)</script>\u202e' + "x" * 100_000 + "\x00\ud800"
     records = [answers("aa", "s0", [True, True], prediction=nasty), answers("aa", "s1", [True, False], detail=nasty)]

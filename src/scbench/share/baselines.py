@@ -85,7 +85,7 @@ def beside(summary: Summary, given: Baselines) -> Table:
 
 def not_comparable(given: Baselines) -> list[str]:
     """One line per archive that does not verify, and per reason why cells of one do not stand beside the sweep's."""
-    lines = [f"{name}: {reason}" for name, reason in given.refused.items()]
+    lines = [f"{name}: not comparable, {reason}" for name, reason in given.refused.items()]
     for base in given.found:
         for reason in dict.fromkeys(base.others.values()):
             cells = [cell for cell, why in base.others.items() if why == reason]

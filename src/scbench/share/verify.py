@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from scbench.share.differences import csv_differences
 _NAME = re.compile(r"[\w+=,@-][\w.+=,@-]*", re.ASCII)
 _CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engine)(\.\w+)+", re.ASCII)
 _SHAPE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
+_FILES = (OSError, csv.Error)  # a folder where a table should be, a field that no table has
 _TEXTS = (".md", ".tex", ".html")
 
 
@@ -61,20 +63,21 @@ def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
         again = unpack(archive, Path(place) / "again")
         manifest = _manifest(archive, again)
         folder = manifest.folder
-        for path in [*folder.glob("*.csv"), *folder.glob("tables/*")]:
-            path.unlink()
         try:
+            for path in [*folder.glob("*.csv"), *folder.glob("tables/*")]:
+                path.unlink()
             records = sum(len(read_cell(manifest.root, cell)) for cell in manifest.cells)
             score_sweep(manifest.path)
             tables_sweep(manifest.path)
+            before = packed.folder / manifest.sweep
+            names = sorted({path.relative_to(root).as_posix() for root in (before, folder) for path in _compared(root)})
+            differences = tuple(line for name in names for line in _differences(before / name, folder / name, name))
         except ScbenchError as error:
             reason = str(error).replace(f"{again.folder}/", "")
             raise ArchiveRefused(f"{archive} is refused: {reason}") from error
-        except _SHAPE as error:
-            raise ArchiveRefused(f"{archive} is refused: its records cannot be scored ({error!r:.200})") from error
-        before = packed.folder / manifest.sweep
-        names = sorted({path.relative_to(root).as_posix() for root in (before, folder) for path in _compared(root)})
-        differences = tuple(line for name in names for line in _differences(before / name, folder / name, name))
+        except (*_SHAPE, *_FILES) as error:
+            reason = f"its records cannot be scored, or its tables not be read ({error!r:.200})"
+            raise ArchiveRefused(f"{archive} is refused: {reason}") from error
         yield manifest.path, Verdict(packed.digest, manifest.sweep, len(names), records, differences)
 
 
