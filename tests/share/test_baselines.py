@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from test_verify import UNREADABLE, hostile_table, rewritten, scored
+from test_verify import UNREADABLE, hostile_table, name_of, rewritten, scored
 
 from scbench.cli import main
 from scbench.errors import ScbenchError
@@ -45,7 +45,7 @@ def test_rows_stand_beside_where_the_sessions_are_the_same(own, tmp_path, capsys
     found = baselines(folder, own)
     assert [(b.name, b.digest, b.comparable) for b in found.found] == [
         ("others", other.digest, ()),
-        ("theirs", theirs.digest, ("xx",)),
+        ("theirs", theirs.digest, (name_of(cells["xx"]),)),
     ]
     table = beside(read_summary(own), found)
     assert [(row[1], row[3], row[4], row[5]) for row in table.rows] == [
@@ -64,6 +64,12 @@ def test_rows_stand_beside_where_the_sessions_are_the_same(own, tmp_path, capsys
     assert main(["show", "--manifest", str(own), "--with-baselines", str(folder)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert theirs.digest[:12] in said and "its sessions are others" in said
+
+
+@pytest.mark.parametrize("chosen", [("--by", "turn"), ("--cell", "dense")])
+def test_baselines_do_not_go_with_a_part_of_the_sweep(chosen, own, tmp_path, capsys):
+    assert main(["show", "--manifest", str(own), *chosen, "--with-baselines", str(tmp_path)]) == 2
+    assert "leave --by and --cell out" in capsys.readouterr().err
 
 
 def test_an_archive_that_does_not_verify_is_named_and_left_out(own, tmp_path):
