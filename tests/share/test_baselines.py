@@ -1,6 +1,7 @@
 """Archives beside a sweep: only what verifies, and only where the sessions are the same."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from test_verify import UNREADABLE, hostile_table, name_of, rewritten, scored
@@ -64,6 +65,42 @@ def test_rows_stand_beside_where_the_sessions_are_the_same(own, tmp_path, capsys
     assert main(["show", "--manifest", str(own), "--with-baselines", str(folder)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert theirs.digest[:12] in said and "its sessions are others" in said
+
+
+OTHERWISE = {"history": "generated", "prompt_style": "ref", "fit": "middle", "max_turns": 2}
+
+
+@pytest.mark.parametrize("setting", OTHERWISE)
+def test_another_setting_is_another_question(setting, own, tmp_path):
+    asked = replace(cell("snapkv"), **{setting: OTHERWISE[setting]})
+    archive(tmp_path / "registry", "theirs", {"xx": asked}, [answers("xx", s, [True, True]) for s in ("s0", "s1")])
+    found = baselines(tmp_path / "registry", own)
+    assert found.found[0].comparable == ()
+    said = "of 2 turns" if setting == "max_turns" else f"{setting}={OTHERWISE[setting]}"
+    assert "this sweep does not ask it as multi_turn" in not_comparable(found)[0] and said in not_comparable(found)[0]
+
+
+def test_sessions_are_the_same_under_other_names_and_the_setting_stands_in_the_row(tmp_path):
+    asked = replace(cell(), history="generated")
+    records = [answers("aa", s, [True, False]) for s in ("s0", "s1")]
+    own = scored(tmp_path / "results", {"aa": asked}, records)
+    renamed = [answers("xx", s, [True, True]) for s in ("n0", "n1")]
+    theirs = {"xx": replace(cell("snapkv"), history="generated")}
+    manifest = scored(tmp_path / "theirs", theirs, renamed, sessions=("n0", "n1"))
+    for path in (manifest.parents[1] / "sessions").iterdir():
+        write_text_atomic(path, path.read_text().replace("of n", "of s"))
+    pack(manifest, tmp_path / "registry" / "theirs.zip")
+    found = baselines(tmp_path / "registry", own)
+    assert len(found.found[0].comparable) == 1
+    assert [row[0] for row in beside(read_summary(own), found).rows] == ["multi_turn, history=generated"] * 2
+
+
+def test_other_gold_answers_are_named(own, tmp_path):
+    edited = [answers("xx", s, [True, True], prediction="mine", gold="mine") for s in ("s0", "s1")]
+    archive(tmp_path / "registry", "theirs", {"xx": cell("snapkv")}, edited)
+    found = baselines(tmp_path / "registry", own)
+    assert found.found[0].comparable == ()
+    assert "gold answers in its records are not those of the sessions here" in not_comparable(found)[0]
 
 
 @pytest.mark.parametrize("chosen", [("--by", "turn"), ("--cell", "dense")])

@@ -42,7 +42,7 @@ def name_of(asked):
     return fingerprint(real(asked), {})
 
 
-def scored(root, cells=CELLS, records=RECORDS, failed=None):
+def scored(root, cells=CELLS, records=RECORDS, failed=None, **options):
     """A scored sweep whose cells have the names that are theirs, instead of the short ones of `cells`."""
     names = {short: name_of(asked) for short, asked in cells.items()}
     manifest = write_sweep(
@@ -50,6 +50,7 @@ def scored(root, cells=CELLS, records=RECORDS, failed=None):
         {names[short]: real(asked) for short, asked in cells.items()},
         [[replace(record, cell=names[record.cell]) for record in session] for session in records],
         failed={names[short]: reason for short, reason in (failed or {}).items()},
+        **options,
     )
     score_sweep(manifest)
     tables_sweep(manifest)
