@@ -16,7 +16,8 @@ from scbench.report.html import report_sweep
 from scbench.report.terminal import render_terminal
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
-from scbench.results.tables import all_tables
+from scbench.results.table import BEST, NEAR, Column, Table
+from scbench.results.tables import all_tables, failures_table
 from sweep_builder import MIB, answers, cell, write_sweep
 
 HOSTILE = (
@@ -158,10 +159,19 @@ def test_the_same_sweep_gives_the_same_files_and_old_ones_go(tmp_path):
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == first
 
 
-def test_a_long_table_says_where_the_rest_is(tmp_path, monkeypatch):
+def test_a_long_table_says_where_the_rest_is_and_marks_stay_in_place(tmp_path, monkeypatch):
+    table = Table(
+        *("long", "Long", "", (Column("x"), Column("y", 1))),
+        tuple((name, float(number)) for number, name in enumerate("abcd")),
+        {(1, 1): NEAR, (2, 1): BEST, (3, 1): BEST},
+    )
     monkeypatch.setattr(html, "MOST_ROWS", 3)
+    monkeypatch.setattr(html, "all_tables", lambda summary: [table, failures_table(summary)])
     text = report_sweep(made(tmp_path)).read_text(encoding="utf-8")
-    assert "1 more rows are in <code>tables/cells.csv</code>" in text
+    assert "1 more rows are in <code>tables/long.csv</code>" in text
+    places = {name: text.index(f'class="number {name}">') for name in ("near", "best")}
+    assert text[places["near"] :].startswith('class="number near">1.0') and text.count("number near") == 1
+    assert text[places["best"] :].startswith('class="number best">2.0') and text.count("number best") == 1
 
 
 def printed(manifest, width):

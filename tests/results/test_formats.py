@@ -94,10 +94,22 @@ def test_latex_has_no_commands_of_the_text():
         "textless",
         "textgreater",
         "textbar",
-        "textquotedbl",
+        "char",
     }
     for sign in "&%$#_":
         assert not re.search(rf"(?<!\\){re.escape(sign)}", body[7].removesuffix(r"& 0.5 \\"))
+
+
+def test_latex_rows_begin_with_no_argument_and_end_in_any_engine():
+    texts = ("[2pt] x", "*", "漢 é –", '"a"', "[x] y")
+    body = to_latex(Table("t", "T", "", (Column("m"),), tuple((text,) for text in texts))).splitlines()[4:-2]
+    assert body[1:] == [
+        r"{}[2pt] x \\",
+        r"{}* \\",
+        r"{}[U+6F22] é [U+2013] \\",
+        r"\char34{}a\char34{} \\",
+        r"{}[x] y \\",
+    ]
 
 
 def test_no_format_lets_controls_or_a_megabyte_through():

@@ -1,9 +1,10 @@
 """Archives beside a sweep: only what verifies, and only where the sessions are the same."""
 
 import json
+from dataclasses import replace
 
 import pytest
-from test_verify import rewritten, scored
+from test_verify import UNREADABLE, hostile_table, name_of, rewritten, scored
 
 from scbench.cli import main
 from scbench.errors import ScbenchError
@@ -45,7 +46,7 @@ def test_rows_stand_beside_where_the_sessions_are_the_same(own, tmp_path, capsys
     found = baselines(folder, own)
     assert [(b.name, b.digest, b.comparable) for b in found.found] == [
         ("others", other.digest, ()),
-        ("theirs", theirs.digest, ("xx",)),
+        ("theirs", theirs.digest, (name_of(cells["xx"]),)),
     ]
     table = beside(read_summary(own), found)
     assert [(row[1], row[3], row[4], row[5]) for row in table.rows] == [
@@ -66,6 +67,48 @@ def test_rows_stand_beside_where_the_sessions_are_the_same(own, tmp_path, capsys
     assert theirs.digest[:12] in said and "its sessions are others" in said
 
 
+OTHERWISE = {"history": "generated", "prompt_style": "ref", "fit": "middle", "max_turns": 2}
+
+
+@pytest.mark.parametrize("setting", OTHERWISE)
+def test_another_setting_is_another_question(setting, own, tmp_path):
+    asked = replace(cell("snapkv"), **{setting: OTHERWISE[setting]})
+    archive(tmp_path / "registry", "theirs", {"xx": asked}, [answers("xx", s, [True, True]) for s in ("s0", "s1")])
+    found = baselines(tmp_path / "registry", own)
+    assert found.found[0].comparable == ()
+    said = "of 2 turns" if setting == "max_turns" else f"{setting}={OTHERWISE[setting]}"
+    assert "this sweep does not ask it as multi_turn" in not_comparable(found)[0] and said in not_comparable(found)[0]
+
+
+def test_sessions_are_the_same_under_other_names_and_the_setting_stands_in_the_row(tmp_path):
+    asked = replace(cell(), history="generated")
+    records = [answers("aa", s, [True, False]) for s in ("s0", "s1")]
+    own = scored(tmp_path / "results", {"aa": asked}, records)
+    renamed = [answers("xx", s, [True, True]) for s in ("n0", "n1")]
+    theirs = {"xx": replace(cell("snapkv"), history="generated")}
+    manifest = scored(tmp_path / "theirs", theirs, renamed, sessions=("n0", "n1"))
+    for path in (manifest.parents[1] / "sessions").iterdir():
+        write_text_atomic(path, path.read_text().replace("of n", "of s"))
+    pack(manifest, tmp_path / "registry" / "theirs.zip")
+    found = baselines(tmp_path / "registry", own)
+    assert len(found.found[0].comparable) == 1
+    assert [row[0] for row in beside(read_summary(own), found).rows] == ["multi_turn, history=generated"] * 2
+
+
+def test_other_gold_answers_are_named(own, tmp_path):
+    edited = [answers("xx", s, [True, True], prediction="mine", gold="mine") for s in ("s0", "s1")]
+    archive(tmp_path / "registry", "theirs", {"xx": cell("snapkv")}, edited)
+    found = baselines(tmp_path / "registry", own)
+    assert found.found[0].comparable == ()
+    assert "gold answers in its records are not those of the sessions here" in not_comparable(found)[0]
+
+
+@pytest.mark.parametrize("chosen", [("--by", "turn"), ("--cell", "dense")])
+def test_baselines_do_not_go_with_a_part_of_the_sweep(chosen, own, tmp_path, capsys):
+    assert main(["show", "--manifest", str(own), *chosen, "--with-baselines", str(tmp_path)]) == 2
+    assert "leave --by and --cell out" in capsys.readouterr().err
+
+
 def test_an_archive_that_does_not_verify_is_named_and_left_out(own, tmp_path):
     folder = tmp_path / "registry"
     good = archive(folder, "good", {"xx": cell("snapkv")}, [answers("xx", s, [True, True]) for s in ("s0", "s1")])
@@ -77,6 +120,16 @@ def test_an_archive_that_does_not_verify_is_named_and_left_out(own, tmp_path):
     assert "do not follow from its records: tables/cells.csv" in found.refused["edited.zip"]
     with pytest.raises(ScbenchError, match="has no archives; `scbench pack` makes them"):
         baselines(tmp_path, own)
+
+
+def test_an_archive_with_an_unreadable_table_takes_no_other_down(own, tmp_path):
+    folder = tmp_path / "registry"
+    good = archive(folder, "good", {"xx": cell("snapkv")}, [answers("xx", s, [True, True]) for s in ("s0", "s1")])
+    for name, content in UNREADABLE.items():
+        rewritten(good.path, folder / f"{name}.zip", hostile_table(content))
+    found = baselines(folder, own)
+    assert [base.name for base in found.found] == ["good"]
+    assert [line.partition(": ")[0] for line in not_comparable(found)] == ["bytes.zip", "field.zip"]
 
 
 def test_a_session_is_named_by_its_content_and_not_by_where_it_lies(tmp_path):

@@ -4,11 +4,15 @@ import hashlib
 import json
 import shutil
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from scbench.cli import main
 from scbench.errors import ScbenchError
+from scbench.grid.cells import fingerprint
 from scbench.results.scores import score_sweep
 from scbench.results.store import CellStore
 from scbench.results.tables import tables_sweep
@@ -17,6 +21,7 @@ from scbench.share.pack import pack
 from scbench.share.verify import verify
 from sweep_builder import answers, cell, write_sweep
 
+CONF = Path(__file__).parents[2] / "conf"
 CELLS = {"aa": cell(), "bb": cell("streaming_llm", budget=0.25), "cc": cell(mode="multi_request")}
 RECORDS = [
     answers("aa", "s0", [True, False]),
@@ -27,8 +32,26 @@ RECORDS = [
 ]
 
 
-def scored(root, cells=CELLS, records=RECORDS, **options):
-    manifest = write_sweep(root, cells, records, **options)
+def real(asked):
+    """The cell with the classes that its methods really have."""
+    targets = (yaml.safe_load((CONF / "method" / f"{m.name}.yaml").read_text())["_target_"] for m in asked.methods)
+    return replace(asked, methods=tuple(replace(m, target=t) for m, t in zip(asked.methods, targets, strict=True)))
+
+
+def name_of(asked):
+    return fingerprint(real(asked), {})
+
+
+def scored(root, cells=CELLS, records=RECORDS, failed=None, **options):
+    """A scored sweep whose cells have the names that are theirs, instead of the short ones of `cells`."""
+    names = {short: name_of(asked) for short, asked in cells.items()}
+    manifest = write_sweep(
+        root,
+        {names[short]: real(asked) for short, asked in cells.items()},
+        [[replace(record, cell=names[record.cell]) for record in session] for session in records],
+        failed={names[short]: reason for short, reason in (failed or {}).items()},
+        **options,
+    )
     score_sweep(manifest)
     tables_sweep(manifest)
     return manifest
@@ -37,6 +60,9 @@ def scored(root, cells=CELLS, records=RECORDS, **options):
 @pytest.fixture
 def manifest(tmp_path):
     return scored(tmp_path / "results")
+
+
+AA, BB, CC = map(name_of, CELLS.values())
 
 
 def rewritten(archive, output, change):
@@ -54,8 +80,8 @@ def test_an_archive_holds_and_is_the_same_every_time(manifest, tmp_path, capsys)
     packed = pack(manifest)
     assert packed.path == manifest.parents[1] / "trial.zip"
     first = packed.path.read_bytes()
-    with CellStore(manifest.parents[1], "aa").writer(wait=0) as writer:
-        writer.append(answers("aa", "s7", [True, True]))  # of another sweep
+    with CellStore(manifest.parents[1], AA).writer(wait=0) as writer:
+        writer.append(answers(AA, "s7", [True, True]))  # of another sweep
     assert pack(manifest, tmp_path / "again.zip").path.read_bytes() == first
     verdict = verify(packed.path)
     assert (verdict.holds, verdict.records, verdict.digest) == (True, 10, packed.digest)
@@ -64,9 +90,9 @@ def test_an_archive_holds_and_is_the_same_every_time(manifest, tmp_path, capsys)
     assert f"sha256 {packed.digest}" in said and "from 10 records" in said
     with zipfile.ZipFile(packed.path) as file:
         names = file.namelist()
-        sessions = [json.loads(line) for line in file.read("sessions/src-aa.jsonl").splitlines()]
+        sessions = [json.loads(line) for line in file.read(f"sessions/src-{AA}.jsonl").splitlines()]
     assert {"trial/manifest.json", "trial/tables/cells.csv", "trial/scores.csv", "provenance.json"} <= set(names)
-    assert {"cells/bb/0.jsonl", "cells/bb/cell.json", "trial/stamps/f-aa.json", "envs/core.txt"} <= set(names)
+    assert {f"cells/{BB}/0.jsonl", f"cells/{BB}/cell.json", f"trial/stamps/f-{AA}.json", "envs/core.txt"} <= set(names)
     assert [set(row) for row in sessions] == [{"id", "sha256"}] * 2  # not their texts
 
 
@@ -81,12 +107,14 @@ def test_an_edited_number_is_named_by_table_row_and_column(manifest, tmp_path, c
     assert line.startswith("tables/cells.csv, row 1 (") and line.endswith("column strict: '85.0', and '75.0' follows")
     assert main(["verify", str(edited)]) == 1
     said = capsys.readouterr().out
-    assert line in said and "not verified: 1 numbers do not follow" in said
+    assert line in said and "not verified: 1 lines do not follow" in said
 
 
 def test_an_edited_record_shows_in_every_table_that_has_it(manifest, tmp_path):
     def right(name, content):
-        return content.replace(b'"prediction": "another"', b'"prediction": "the-value"') if "bb/0" in name else content
+        return (
+            content.replace(b'"prediction": "another"', b'"prediction": "the-value"') if f"{BB}/0" in name else content
+        )
 
     lines = verify(rewritten(pack(manifest).path, tmp_path / "edited.zip", right)).differences
     files = {line.partition(",")[0].partition(":")[0] for line in lines}
@@ -121,8 +149,8 @@ def test_rows_columns_and_tables_that_do_not_follow_are_named(manifest, tmp_path
 
 
 def test_tables_older_than_the_records_are_not_packed(manifest):
-    with CellStore(manifest.parents[1], "cc").writer(wait=0) as writer:
-        writer.append(answers("cc", "s1", [False, False]))
+    with CellStore(manifest.parents[1], CC).writer(wait=0) as writer:
+        writer.append(answers(CC, "s1", [False, False]))
     with pytest.raises(ScbenchError, match="its tables are not those of its records"):
         pack(manifest)
     assert not list(manifest.parents[1].glob("*.zip*")) and not list(manifest.parents[1].glob(".*zip"))
@@ -142,11 +170,11 @@ def test_a_sweep_that_is_not_scored_is_not_packed(tmp_path, capsys, monkeypatch)
     [
         (lambda m: m | {"sweep": "../../outside"}, "names a place outside it"),
         (lambda m: m | {"sweep": "other"}, "names a place outside it"),
-        (lambda m: m | {"sources": {"../../etc": m["sources"]["src-aa"]}}, "names a place outside it"),
+        (lambda m: m | {"sources": {"../../etc": m["sources"][f"src-{AA}"]}}, "names a place outside it"),
         (lambda m: m | {"families": [f | {"id": "/root/x"} for f in m["families"]]}, "names a place outside it"),
-        (lambda m: m | {"cells": {"../aa": m["cells"]["aa"]}}, "names a place outside it"),
+        (lambda m: m | {"cells": {"../aa": m["cells"][AA]}}, "names a place outside it"),
         (lambda m: m | {"cells": 5}, "its manifest is none of this version"),
-        (lambda m: m | {"cells": {"aa": m["cells"]["aa"] | {"mode": {}}}}, "its manifest is none of this version"),
+        (lambda m: m | {"cells": {AA: m["cells"][AA] | {"mode": {}}}}, "its manifest is none of this version"),
     ],
 )
 def test_a_manifest_that_names_other_places_is_refused(change, match, manifest, tmp_path):
@@ -178,16 +206,74 @@ def test_code_of_others_is_not_imported(target, manifest, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("cells/aa/0.jsonl", b'{"cell": "aa"}\n{"cell": "aa"}\n'),
-        ("cells/aa/0.jsonl", b"[" * 100_000 + b"\n\n"),
-        ("sessions/src-aa.jsonl", b"[1]\n"),
-        ("trial/stamps/f-aa.json", b"[]"),
+        (f"cells/{AA}/0.jsonl", b'{"cell": "aa"}\n' * 2),
+        (f"cells/{AA}/0.jsonl", b"[" * 100_000 + b"\n\n"),
+        (f"sessions/src-{AA}.jsonl", b"[1]\n"),
+        (f"trial/stamps/f-{AA}.json", b"[]"),
     ],
 )
 def test_records_of_another_shape_are_one_line(name, content, manifest, tmp_path):
     edited = rewritten(pack(manifest).path, tmp_path / "edited.zip", lambda n, c: content if n == name else c)
     with pytest.raises(ArchiveRefused, match=r"^[^\n]* is refused: [^\n]*$"):
         verify(edited)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("provenance.json", b"[", b"[ ", "its text does not follow from the manifest and the records"),
+        (f"cells/{AA}/cell.json", b'"chunk": 64', b'"chunk": 65', "its text does not follow"),
+        (
+            "trial/manifest.json",
+            b'"query": "aware"',
+            b'"query": "free"',
+            "what the manifest says of the cell has the name",
+        ),
+    ],
+)
+def test_what_was_asked_cannot_be_edited(name, old, new, said, manifest, tmp_path, capsys):
+    def edit(path, content):
+        return content.replace(old, new) if path == name else content
+
+    edited = rewritten(pack(manifest).path, tmp_path / "edited.zip", edit)
+    assert any(said in line for line in verify(edited).differences)
+    assert main(["verify", str(edited)]) == 1
+
+
+def test_the_verdict_says_what_was_not_checked(manifest, tmp_path, capsys):
+    main(["verify", str(pack(manifest).path)])
+    assert "not checked, since it is not made of the records alone: report.html, figures/, envs/core.txt" in (
+        capsys.readouterr().out
+    )
+
+
+def hostile_table(content):
+    return lambda name, old: content if name == "trial/tables/cells.csv" else old
+
+
+UNREADABLE = {"bytes": b"mode,task\n\xff\xfe\n", "field": b'"' + b"x" * ((1 << 26) + 1) + b'"\n'}
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_table_that_cannot_be_read_is_one_line(content, manifest, tmp_path, capsys):
+    edited = rewritten(pack(manifest).path, tmp_path / "edited.zip", hostile_table(content))
+    with pytest.raises(ArchiveRefused, match=r"^[^\n]* is refused: [^\n]*its tables not be read[^\n]*$"):
+        verify(edited)
+    assert main(["verify", str(edited)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_folder_in_the_place_of_a_table_is_one_line(manifest, tmp_path):
+    archive = pack(manifest).path
+    with zipfile.ZipFile(archive) as file:
+        files = {name: file.read(name) for name in file.namelist() if name != SUMS}
+    files["trial/tables/x.csv/y.json"] = b"{}"
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    with zipfile.ZipFile(tmp_path / "edited.zip", "w") as file:
+        for name, content in {**files, SUMS: sums.encode()}.items():
+            file.writestr(name, content)
+    with pytest.raises(ArchiveRefused, match=r"^[^\n]* is refused: [^\n]*$"):
+        verify(tmp_path / "edited.zip")
 
 
 def test_a_hostile_prediction_goes_through(tmp_path):

@@ -17,6 +17,8 @@ def show(arguments: argparse.Namespace) -> int:
     from scbench.report import terminal
 
     manifest = _manifest(arguments)
+    if arguments.with_baselines is not None and (arguments.cell is not None or arguments.by is not None):
+        raise ScbenchError("--with-baselines stands beside the whole sweep: leave --by and --cell out")
     if arguments.cell is not None:
         terminal.render_dialogue(manifest, arguments.cell, arguments.session, arguments.turn)
     elif arguments.session is not None or arguments.turn is not None:

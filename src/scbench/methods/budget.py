@@ -49,6 +49,15 @@ class Budget:
         """Whether it is one of bytes, so that a method's parameter must be solved for."""
         return isinstance(self.value, str)
 
+    @property
+    def order(self) -> tuple[str, float]:
+        """What budgets are sorted by: their kind, then their size within it."""
+        size = _size(str(self.value)) if isinstance(self.value, str) else None
+        if size is None:
+            return type(self.value).__name__, float(self.value)
+        unit = "share" if size.share else "bytes"
+        return f"{'touched' if size.touched else 'stored'} {unit}", size.amount
+
     def limit(self, dense: int) -> Limit:
         """The bytes of a budget in bytes; `dense` is what the dense cache of the base stores, and a token reads."""
         size = _size(str(self.value))

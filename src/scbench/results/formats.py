@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -21,7 +22,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': r"\char34{}",
     **{sign: f"\\{sign}" for sign in "&%$#_"},
 }
 PAGE = """<!doctype html>
@@ -60,9 +61,9 @@ def to_latex(table: Table) -> str:
         f"% {_latex(table.title)}: {_latex(table.note)}",
         f"\\begin{{tabular}}{{{kinds}}}",
         "\\toprule",
-        " & ".join(_latex(column.name) for column in table.columns) + r" \\",
+        _line([_latex(column.name) for column in table.columns]),
         "\\midrule",
-        *(" & ".join(row) + r" \\" for row in body),
+        *map(_line, body),
         "\\bottomrule",
         "\\end{tabular}",
     ]
@@ -106,8 +107,14 @@ def to_parquet(table: Table) -> bytes:
 
 
 def _latex(text: str) -> str:
-    """Text that is a text to LaTeX, in one line."""
-    return "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    """Text that is a text to LaTeX, in one line; what is outside Latin-1 by its code, for any font and engine."""
+    return "".join(LATEX.get(s, s if ord(s) < 256 else f"[U+{ord(s):04X}]") for s in " ".join(text.split()))
+
+
+def _line(fields: Sequence[str]) -> str:
+    r"""A row; after `\\`, which ends the one before, `[` and `*` would be an argument."""
+    shield = "{}" if fields[0].startswith(("[", "*")) else ""
+    return shield + " & ".join(fields) + r" \\"
 
 
 def _marked(text: str, mark: str | None) -> str:

@@ -12,10 +12,31 @@ from scbench.grid.manifest import Manifest
 from scbench.results.session_hashes import Fingerprints, fingerprints
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
+from scbench.share.gold import gold_answers, other_gold
 from scbench.share.verify import verified
 
 OWN = "this sweep"
-Asked = tuple[str, str, frozenset[tuple[str, str]]]  # a task, a mode, and the sessions by id and content
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a cell asked for: cells that asked the same can be compared. `sessions` are hashes of contents."""
+
+    task: str
+    mode: str
+    max_turns: int | None
+    history: str
+    prompt_style: str
+    fit: str
+    sessions: frozenset[str]
+
+    @property
+    def how(self) -> str:
+        """The mode, with every setting that is not the usual one."""
+        turns = "" if self.max_turns is None else f" of {self.max_turns} turns"
+        unusual = (("history", self.history, "gold"), ("prompt_style", self.prompt_style, "fixed"))
+        parts = [f"{name}={value}" for name, value, usual in (*unusual, ("fit", self.fit, "whole")) if value != usual]
+        return ", ".join((self.mode + turns, *parts))
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,7 @@ class Baseline:
     summary: Summary
     comparable: tuple[str, ...]
     others: Mapping[str, str]
+    asked: Mapping[str, Asked]
 
     @property
     def label(self) -> str:
@@ -39,45 +61,54 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The archives of a folder; `refused` says of those that do not verify why."""
+    """The archives of a folder; `refused` says of those that do not verify why. `asked` is of the sweep's own cells."""
 
     found: tuple[Baseline, ...]
     refused: Mapping[str, str]
+    asked: Mapping[str, Asked]
 
 
 def baselines(folder: Path, manifest_path: Path) -> Baselines:
     """Verify every archive of a folder, and find what can stand beside the sweep's own numbers.
 
-    Only cells of the same task, mode and turns on the same sessions can: the sessions' contents decide, not their
-    names. Raises `ScbenchError` where the folder has no archive.
+    Only cells of the same task, mode, turns, history, prompts and fit on the same sessions, with the gold answers that
+    the sweep's own sessions have, can: the sessions' contents decide, not their names. Raises `ScbenchError` where the
+    folder has no archive.
     """
     archives = sorted(folder.glob("*.zip"))
     if not archives:
         raise ScbenchError(f"{folder} has no archives; `scbench pack` makes them")
-    own = frozenset(_asked(manifest_path).values())
+    mine = _asked(manifest_path)
+    own, gold = frozenset(mine.values()), gold_answers(manifest_path)
     found, refused = list[Baseline](), dict[str, str]()
     for archive in archives:
         try:
             with verified(archive) as (manifest, verdict):
                 if not verdict.holds:
                     count = len(verdict.differences)
-                    refused[archive.name] = f"{count} numbers do not follow from its records: {verdict.differences[0]}"
+                    refused[archive.name] = f"{count} lines do not follow from its records: {verdict.differences[0]}"
                     continue
                 asked = _asked(manifest)
-                others = {cell: _reason(one, own) for cell, one in asked.items() if one not in own}
+                wrong = other_gold(manifest, gold)
+                others = {cell: _reason(one, own) for cell, one in asked.items() if one not in own} | {
+                    cell: wrong[cell] for cell, one in asked.items() if one in own and cell in wrong
+                }
                 comparable = tuple(cell for cell in asked if cell not in others)
-                found.append(Baseline(archive.stem, verdict.digest, read_summary(manifest), comparable, others))
+                summary = read_summary(manifest)
+                found.append(Baseline(archive.stem, verdict.digest, summary, comparable, others, asked))
         except ScbenchError as error:
             refused[archive.name] = str(error)
-    return Baselines(tuple(found), refused)
+    return Baselines(tuple(found), refused, mine)
 
 
 def beside(summary: Summary, given: Baselines) -> Table:
     """The sweep's cells, and under each task those of the baselines that asked the same."""
     names = ("mode", "task", "model", "method", "from")
     columns = [*map(Column, names), Column("strict", 1), Column("ref", 1), Column("KV MiB", 2), Column("KV %", 1)]
-    rows = [row for cell in summary.labels for row in [_row(summary, cell, OWN)]]
-    rows += [_row(base.summary, cell, base.label) for base in given.found for cell in base.comparable]
+    rows = [row for cell in summary.labels for row in [_row(summary, cell, given.asked[cell].how, OWN)]]
+    rows += [
+        _row(base.summary, cell, base.asked[cell].how, base.label) for base in given.found for cell in base.comparable
+    ]
     order = {row[:2]: place for place, row in reversed(list(enumerate(rows)))}
     note = f"Scores in %. Rows of archives, by name and digest, are of the same sessions as those of {OWN}."
     return Table("baselines", "Beside baselines", note, tuple(columns), tuple(sorted(rows, key=lambda r: order[r[:2]])))
@@ -85,7 +116,7 @@ def beside(summary: Summary, given: Baselines) -> Table:
 
 def not_comparable(given: Baselines) -> list[str]:
     """One line per archive that does not verify, and per reason why cells of one do not stand beside the sweep's."""
-    lines = [f"{name}: {reason}" for name, reason in given.refused.items()]
+    lines = [f"{name}: not comparable, {reason}" for name, reason in given.refused.items()]
     for base in given.found:
         for reason in dict.fromkeys(base.others.values()):
             cells = [cell for cell, why in base.others.items() if why == reason]
@@ -94,11 +125,11 @@ def not_comparable(given: Baselines) -> list[str]:
     return lines
 
 
-def _row(summary: Summary, cell: str, source: str) -> tuple[Value, ...]:
+def _row(summary: Summary, cell: str, how: str, source: str) -> tuple[Value, ...]:
     label = summary.labels[cell]
     method = " ".join(filter(None, (label.row, label.setting)))
     means = (summary.mean(cell, name) for name in ("strict", "ref", "kv_stored", "kv_share"))
-    return (label.mode, label.title, label.model, method, source, *means)
+    return (how, label.title, label.model, method, source, *means)
 
 
 def _asked(manifest_path: Path) -> dict[str, Asked]:
@@ -110,16 +141,22 @@ def _asked(manifest_path: Path) -> dict[str, Asked]:
 
 
 def _what(cell: Cell, sessions: Fingerprints) -> Asked:
-    turns = "" if cell.max_turns is None else f" of {cell.max_turns} turns"
-    return cell.task.name, str(cell.mode.options["kind"]) + turns, frozenset(sessions.items())
+    return Asked(
+        task=cell.task.name,
+        mode=str(cell.mode.options["kind"]),
+        max_turns=cell.max_turns,
+        history=cell.history,
+        prompt_style=cell.prompt_style,
+        fit=cell.fit,
+        sessions=frozenset(sessions.values()),
+    )
 
 
 def _reason(one: Asked, own: frozenset[Asked]) -> str:
-    task, mode, sessions = one
-    if not sessions:
+    if not one.sessions:
         return "it has no sessions"
-    if not any(other[0] == task for other in own):
+    if not any(other.task == one.task for other in own):
         return "this sweep does not have the task"
-    if any(other[0] == task and other[2] == sessions for other in own):
-        return f"this sweep does not ask it as {mode}"
+    if any(other.task == one.task and other.sessions == one.sessions for other in own):
+        return f"this sweep does not ask it as {one.how}"
     return "its sessions are others"

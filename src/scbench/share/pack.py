@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import scbench
 from scbench.config.files import ROOT
@@ -18,6 +15,7 @@ from scbench.results.session_hashes import hashed
 from scbench.results.store import encode
 from scbench.results.sweep import Sweep, read_sweep
 from scbench.share.archive import SUFFIXES, write_archive
+from scbench.share.derived import PROVENANCE, Counts, count, described, provenance, to_json
 from scbench.share.verify import verify
 
 DESCRIPTION = "archive.json"
@@ -66,25 +64,23 @@ def pack(manifest_path: Path, output: Path | None = None) -> Packed:
 
 def _files(manifest: Manifest, sweep: Sweep) -> Iterator[tuple[str, bytes]]:
     """Every file of the archive with its content, by name."""
-    provenance: Counter[tuple[str, str]] = Counter()
+    counts = Counts()
     for cell in sorted(sweep.cells):
         records = sweep_records(sweep, cell)
-        for record in records:
-            provenance.update(record.provenance.items())
-        described = {**sweep.cells[cell].to_dict(), "hashes": manifest.hashes.get(cell, {})}
-        yield f"cells/{cell}/cell.json", _json(described)
+        count(counts, records)
+        yield described(manifest, cell)
         yield f"cells/{cell}/0.jsonl", b"".join(map(encode, records))
     for source in sorted(manifest.sources):
         path = manifest.sessions(source)
         if path.exists():
             yield f"sessions/{source}.jsonl", hashed(path)
-    yield f"{sweep.name}/manifest.json", _json(manifest.to_dict())
+    yield f"{sweep.name}/manifest.json", to_json(manifest.to_dict())
     for path in sorted(_made(manifest)):
         yield f"{sweep.name}/{path.relative_to(manifest.folder).as_posix()}", path.read_bytes()
-    yield "provenance.json", _json([[name, value, turns] for (name, value), turns in sorted(provenance.items())])
+    yield PROVENANCE, provenance(counts)
     if (ROOT / LOCK).is_file():
         yield LOCK.as_posix(), (ROOT / LOCK).read_bytes()
-    yield DESCRIPTION, _json({"format": FORMAT, "sweep": sweep.name, "scbench": scbench.__version__})
+    yield DESCRIPTION, to_json({"format": FORMAT, "sweep": sweep.name, "scbench": scbench.__version__})
 
 
 def _made(manifest: Manifest) -> Iterator[Path]:
@@ -98,7 +94,3 @@ def _made(manifest: Manifest) -> Iterator[Path]:
 
 def _hidden(path: Path) -> bool:
     return path.name.startswith(".")
-
-
-def _json(data: Any) -> bytes:
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import tempfile
 from collections.abc import Iterator
@@ -11,16 +12,21 @@ from pathlib import Path
 
 from scbench.config.cell import Cell, Choice
 from scbench.errors import ScbenchError
+from scbench.grid.cells import fingerprint
 from scbench.grid.manifest import Manifest
 from scbench.results.scores import score_sweep
 from scbench.results.store import read_cell
+from scbench.results.sweep import read_sweep
 from scbench.results.tables import tables_sweep
 from scbench.share.archive import ArchiveRefused, Unpacked, unpack
+from scbench.share.derived import derived_files
 from scbench.share.differences import csv_differences
 
 _NAME = re.compile(r"[\w+=,@-][\w.+=,@-]*", re.ASCII)
 _CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engine)(\.\w+)+", re.ASCII)
+_DESCRIPTION = re.compile(r"cells/[^/]+/cell\.json")
 _SHAPE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
+_FILES = (OSError, csv.Error)  # a folder where a table should be, a field that no table has
 _TEXTS = (".md", ".tex", ".html")
 
 
@@ -61,20 +67,25 @@ def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
         again = unpack(archive, Path(place) / "again")
         manifest = _manifest(archive, again)
         folder = manifest.folder
-        for path in [*folder.glob("*.csv"), *folder.glob("tables/*")]:
-            path.unlink()
         try:
+            for path in [*folder.glob("*.csv"), *folder.glob("tables/*")]:
+                path.unlink()
             records = sum(len(read_cell(manifest.root, cell)) for cell in manifest.cells)
             score_sweep(manifest.path)
             tables_sweep(manifest.path)
+            before = packed.folder / manifest.sweep
+            names = sorted({path.relative_to(root).as_posix() for root in (before, folder) for path in _compared(root)})
+            differences = (
+                *_misnamed(manifest),
+                *_described(packed, manifest),
+                *(line for name in names for line in _differences(before / name, folder / name, name)),
+            )
         except ScbenchError as error:
             reason = str(error).replace(f"{again.folder}/", "")
             raise ArchiveRefused(f"{archive} is refused: {reason}") from error
-        except _SHAPE as error:
-            raise ArchiveRefused(f"{archive} is refused: its records cannot be scored ({error!r:.200})") from error
-        before = packed.folder / manifest.sweep
-        names = sorted({path.relative_to(root).as_posix() for root in (before, folder) for path in _compared(root)})
-        differences = tuple(line for name in names for line in _differences(before / name, folder / name, name))
+        except (*_SHAPE, *_FILES) as error:
+            reason = f"its records cannot be scored, or its tables not be read ({error!r:.200})"
+            raise ArchiveRefused(f"{archive} is refused: {reason}") from error
         yield manifest.path, Verdict(packed.digest, manifest.sweep, len(names), records, differences)
 
 
@@ -101,6 +112,27 @@ def _manifest(archive: Path, unpacked: Unpacked) -> Manifest:
             f"{archive} is refused: it names code outside scbench, which is not run ({code[0]!r:.100})"
         )
     return manifest
+
+
+def _misnamed(manifest: Manifest) -> Iterator[str]:
+    """Cells that are not what their names say: a name is made of all that can change a cell's numbers."""
+    for name, cell in manifest.cells.items():
+        made = fingerprint(cell, manifest.hashes.get(name, {}))
+        if made != name:
+            yield f"cells/{name}: what the manifest says of the cell has the name {made}"
+
+
+def _described(packed: Unpacked, manifest: Manifest) -> Iterator[str]:
+    """Descriptions of cells and provenance that are not those of the manifest and the records."""
+    made = dict(derived_files(manifest, read_sweep(manifest.path)))
+    there = {name for name in packed.names if name in made or _DESCRIPTION.fullmatch(name)}
+    for name in sorted({*made, *there}):
+        if name not in made:
+            yield f"{name}: the manifest has no such cell"
+        elif name not in there:
+            yield f"{name}: it follows from the records and is not there"
+        elif (packed.folder / name).read_bytes() != made[name]:
+            yield f"{name}: its text does not follow from the manifest and the records"
 
 
 def _choices(cell: Cell) -> tuple[Choice, ...]:

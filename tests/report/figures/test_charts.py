@@ -99,6 +99,12 @@ def test_budgets_stand_by_size_and_dense_by_none(tmp_path):
     assert first["dense"] == [(5, 50)]
     assert first["quest"] == [(2, 100), (3, 100), (4, 100)]
     few = {name: CELLS[name] for name in ("d1", "s1")}
+    texts = ("10MiB", "2MiB", "64MiB/token", "8kB/token", "100%stored", "25%stored", "4KiB", "3%touched")
+    more = {f"b{place}": cell("quest", budget=text) for place, text in enumerate(texts)}
+    several = budgets.chart(summary(tmp_path / "texts", more, [answers(name, "s0", [True]) for name in more]), "tiny")
+    assert several.x.ticks == (
+        *("4KiB", "2MiB", "10MiB", "25%stored", "100%stored", "8kB/token", "64MiB/token", "3%touched", "none"),
+    )
     assert budgets.chart(summary(tmp_path / "few", few, [RECORDS[0], RECORDS[2]]), "tiny") is None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isnan
 
+from scbench.methods.budget import Budget
 from scbench.report.figures.chart import Axis, Lines, Point
 from scbench.report.figures.panels import panels
 from scbench.report.figures.spots import Contender, Spot, contenders, spots
@@ -13,14 +14,14 @@ NOTE = (
     "Mean strict score against the nominal budget, which is a label: what a method really stores and reads is in the "
     "figure of score against memory and in the tables. Methods without a budget, dense among them, are marks at “none”."
 )
-Size = tuple[str, float, str]
 
 
 def chart(summary: Summary, model: str) -> Lines | None:
     """Strict score (%) by budget; None where fewer than two budgets were asked for."""
     rows = contenders(summary, model)
     budgets = {summary.sweep.cells[cell].budget: row.budget for row in rows for cell in row.cells.values()}
-    ticks = tuple(budgets[budget] for budget in sorted(budgets, key=_size) if budget is not None)
+    asked = [budget for budget in budgets if budget is not None]
+    ticks = tuple(budgets[budget] for budget in sorted(asked, key=lambda budget: Budget(budget).order))
     if len(ticks) < 2:
         return None
     places = {text: place for place, text in enumerate((*ticks, ""))}
@@ -33,12 +34,3 @@ def chart(summary: Summary, model: str) -> Lines | None:
     x = Axis("budget", ticks=(*ticks, "none"))
     y = Axis("strict, %", low=-5, high=105)
     return Lines("score_budget", "Score by budget", NOTE, x, y, made) if made else None
-
-
-def _size(budget: int | float | str | None) -> Size:
-    """The order of budgets: by kind (share, tokens, text), then by size."""
-    match budget:
-        case float() | int():
-            return type(budget).__name__, budget, ""
-        case _:
-            return "text", 0, str(budget)
