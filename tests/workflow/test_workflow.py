@@ -174,7 +174,7 @@ def project(finished: tuple[Path, str, list[str]], tmp_path: Path) -> Project:
 
 
 CELLS = ["dense multi_request", "dense multi_turn", "own multi_request", "own multi_turn"]
-SCORING = {"score": 1, "tables": 1, "report": 1, "track": 1}
+SCORING = {"score": 1, "tables": 1, "report": 1, "track": 1, "artifacts": 1}
 
 
 def test_the_demo_prints_its_table_and_where_its_files_are(finished: tuple[Path, str, list[str]]) -> None:
@@ -216,7 +216,7 @@ def test_a_changed_scorer_scores_again_without_a_model(project: Project) -> None
 def test_a_changed_report_template_only_reports(project: Project, name: str) -> None:
     template = project.root / "src/scbench/report/templates" / name
     template.write_text(template.read_text() + "\n")
-    assert project.jobs() == {"report": 1}
+    assert project.jobs() == {"report": 1, "artifacts": 1}
 
 
 def test_an_added_method_runs_its_own_cells(project: Project) -> None:
