@@ -171,7 +171,7 @@ def test_a_sweep_that_is_not_scored_is_not_packed(tmp_path, capsys, monkeypatch)
         (lambda m: m | {"sweep": "../../outside"}, "names a place outside it"),
         (lambda m: m | {"sweep": "other"}, "names a place outside it"),
         (lambda m: m | {"sources": {"../../etc": m["sources"][f"src-{AA}"]}}, "names a place outside it"),
-        (lambda m: m | {"families": [f | {"id": "/root/x"} for f in m["families"]]}, "names a place outside it"),
+        (lambda m: m | {"families": [f | {"id": "/elsewhere/x"} for f in m["families"]]}, "names a place outside it"),
         (lambda m: m | {"cells": {"../aa": m["cells"][AA]}}, "names a place outside it"),
         (lambda m: m | {"cells": 5}, "its manifest is none of this version"),
         (lambda m: m | {"cells": {AA: m["cells"][AA] | {"mode": {}}}}, "its manifest is none of this version"),
