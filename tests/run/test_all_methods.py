@@ -23,7 +23,8 @@ def test_every_method_and_bound_runs_in_both_modes(task: str, tmp_path: Path) ->
     assert set(found["mode"]) == {"multi_turn", "multi_request"}
     turns = found.groupby(["model", "method", "task", "mode"]).turn.nunique()
     assert set(turns) == {2}, turns[turns != 2].to_string()
-    assert set(found.outcome[~found.method.str.startswith("dense")]) == {"ok"}
+    acted = found[found.method.isin(["streaming_llm", "snapkv", "pyramidkv", "quest", "a_shape", "oracle_topk"])]
+    assert set(acted.outcome) == {"ok"}
 
 
 def test_the_experiment_has_all_twelve_tasks() -> None:
