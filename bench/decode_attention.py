@@ -103,7 +103,7 @@ def _recall(real: stage.LayerTensors, paged: PagedSegment, q_GND: Tensor, visibl
 
 
 def _indexed(dense: DenseSegment, index: str, group: int) -> IndexedSegment:
-    made = RetrievalAttention(k=100, index=index).load(dense, Layer(NUMBER, 30, group), Base(TOKENS))
+    made = RetrievalAttention(k=100, index=index, group="each").load(dense, Layer(NUMBER, 30, group), Base(TOKENS))
     if not isinstance(made, IndexedSegment):
         raise RuntimeError("retrieval_attention made no index")
     return made

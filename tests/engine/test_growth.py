@@ -18,7 +18,7 @@ GROWING = {
     "kivi": (Kivi(2, 8, 8), naive_methods.Kivi(2, 8, 8)),
     "rocketkv": (RocketKV(24, 7, 5), naive_rocketkv.RocketKV(24, 7, 5)),
     "turboquant": (TurboQuant(2, residual=20), naive_turboquant.TurboQuant(2, residual=20)),
-    "retrieval_attention": (RetrievalAttention(9, 8, 6), naive_retrieval.Retrieval(9, 8, 6)),
+    "retrieval_attention": (RetrievalAttention(9, 8, 6, "each"), naive_retrieval.Retrieval(9, 8, 6)),
 }
 
 

@@ -28,7 +28,7 @@ ACTS = {
     "kivi": (Kivi(2, 8, 8), METHODS["kivi"][1]),
     "turboquant": (TurboQuant(2), METHODS["turboquant"][1]),
     "quest": (Quest(24, 4, 0), METHODS["quest"][1]),
-    "retrieval_attention": (RetrievalAttention(11, 3, 6), naive_retrieval.Retrieval(11, 3, 6)),
+    "retrieval_attention": (RetrievalAttention(11, 3, 6, "each"), naive_retrieval.Retrieval(11, 3, 6)),
 }
 PAIRS = [
     "a_shape+streaming_llm",

@@ -1,5 +1,6 @@
 """A context put together from pieces: equal to a naive loop that reads the pieces apart and repairs token by token."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from oracles import engine, naive_methods, sample_methods, sequential, tiny
+from oracles.method_pairs import METHODS
 from scbench.engine.config import EngineConfig
 from scbench.engine.session import run_session
 from scbench.methods.compression.snapkv import SnapKV
@@ -56,8 +58,21 @@ def naive_context(model, dialogue, cuts, repaired, last=True):
                 entries[:] = [e for e in entries if e.position != place]
         whole.position = place
         logits = sequential.feed(model, whole, [dialogue.context[place]])
+        for layer, heads in whole.layers.items():
+            for entries in heads:
+                entries.sort(key=lambda e: e.position)
     whole.position = len(dialogue.context)
+    whole.queries = asked(model, whole, dialogue.context)
     return whole, logits
+
+
+def asked(model, whole, context, last=7):
+    """The queries of the last tokens, which no store has: read again over what the cache holds before them."""
+    again = sequential.Lists(naive_methods.Nothing(), position=len(context) - last)
+    for layer, heads in whole.layers.items():
+        again.layers[layer] = [[e for e in entries if e.position < again.position] for entries in heads]
+    sequential.feed(model, again, context[-last:])
+    return again.queries
 
 
 def deviating(model, dialogue, cuts, count):
@@ -73,18 +88,71 @@ def deviating(model, dialogue, cuts, count):
     return distance.topk(count).indices.tolist()
 
 
-def expected(model, dialogue, cuts, repaired, mode):
+def expected(model, dialogue, cuts, repaired, mode, actor=None):
+    """What is answered from such a context; another method may act on it, at the end of the base."""
     answers = []
     for turn in range(len(dialogue.opening)):
         cache, logits = naive_context(model, dialogue, cuts, repaired)
+        cache.method = actor or cache.method
         spans = [dialogue.opening[turn]]
         if mode == "multi_turn":
             later = [[*dialogue.gold[past], *dialogue.followup[past + 1]] for past in range(turn)]
-            spans = [dialogue.opening[0], *later]
+            logits = sequential.feed(model, cache, dialogue.opening[0])
+            spans = later
+        sequential.act(cache)
         for span in spans:
             logits = sequential.feed(model, cache, span)
+            sequential.again(cache, "once")
         answers.append(sequential.greedy(model, cache, logits, LIMIT, dialogue.stop))
     return answers
+
+
+def turned(k_D, places, theta):
+    """A key moved on by so many places: pairs (i, i + D/2) turned by an angle of `places` · theta^(-2i/D)."""
+    half = len(k_D) // 2
+    found = k_D.clone()
+    for i in range(half):
+        angle = places * theta ** (-i / half)
+        one, other = float(k_D[i]), float(k_D[i + half])
+        found[i] = one * math.cos(angle) - other * math.sin(angle)
+        found[i + half] = one * math.sin(angle) + other * math.cos(angle)
+    return found
+
+
+def test_a_chunk_at_its_place_is_a_stored_chunk_with_its_keys_turned():
+    """CacheBlend's store has chunks that begin at 0; what the engine reads at a chunk's place is the same."""
+    dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
+    here = sequential.Lists(naive_methods.Nothing(), position=CUTS[1])
+    stored = sequential.Lists(naive_methods.Nothing())
+    for cache in (here, stored):
+        sequential.feed(plain, cache, dialogue.context[CUTS[1] : CUTS[2]])
+    theta = plain.config.rope_parameters["rope_theta"]
+    for layer, heads in here.layers.items():
+        for one, other in zip(heads, stored.layers[layer], strict=True):
+            for entry, kept in zip(one, other, strict=True):
+                torch.testing.assert_close(entry.k, turned(kept.k, CUTS[1], theta), atol=1e-5, rtol=1e-5)
+                torch.testing.assert_close(entry.v, kept.v, atol=1e-5, rtol=1e-5)
+
+
+ACTORS = {
+    "streaming_llm": (StreamingLLM(5, 24), naive_methods.Streaming(5, 24)),
+    "snapkv": METHODS["snapkv"],
+    "kivi": METHODS["kivi"],
+    "quest": METHODS["quest"],
+}
+
+
+@pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])
+@pytest.mark.parametrize("pair", ["cacheblend+streaming_llm", "cacheblend+snapkv", "epic+kivi", "epic+quest"])
+def test_a_pair_equals_the_naive_loop(pair, mode):
+    dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
+    name, act = pair.split("+")
+    cuts, method = (20, 40, 60), CacheBlend(20, 0.2) if name == "cacheblend" else Epic(20, 4)
+    repaired = deviating(plain, dialogue, cuts, 13) if name == "cacheblend" else [*range(20, 24), *range(40, 44), 60]
+    decoder = engine.decoder(tiny.model("llama", "eager"))
+    answers = engine.answers(decoder, dialogue, mode, LIMIT, (method, ACTORS[act][0]))
+    assert answers == expected(plain, dialogue, cuts, repaired, mode, ACTORS[act][1])
+    assert answers != engine.answers(decoder, dialogue, mode, LIMIT, method)
 
 
 @pytest.mark.parametrize("mode", ["multi_turn", "multi_request"])

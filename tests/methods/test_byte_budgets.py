@@ -13,6 +13,7 @@ from scbench.methods.compression.kivi import Kivi
 from scbench.methods.compression.pyramidkv import PyramidKV
 from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.compression.streaming_llm import StreamingLLM
+from scbench.methods.compression.turboquant import TurboQuant
 from scbench.methods.fitting import KvShape, Trial, fitted
 from scbench.methods.loading.quest import Quest
 
@@ -58,6 +59,17 @@ def test_bytes_that_a_token_touches(method):
 def test_kivi_chooses_its_bits():
     bits = [fitted(Kivi(), Limit(int(share * DENSE), touched=False), BASE, SHAPE).bits for share in (1, 0.4, 0.27)]
     assert bits == [16, 4, 2]
+
+
+@pytest.mark.parametrize("method", [Kivi(group=8, residual=0), TurboQuant()], ids=["kivi", "turboquant"])
+@pytest.mark.parametrize("share", [0.35, 0.45, 0.5])
+def test_what_rounding_leaves_of_the_bytes_is_spent_on_exact_tokens(method, share):
+    limit = Limit(int(share * DENSE), touched=False)
+    found = fitted(method, limit, BASE, SHAPE)
+    assert found.bits == 4 and found.residual > 0
+    assert 0.95 * limit.bytes < stored(found) <= limit.bytes
+    longer = 8 if isinstance(found, Kivi) else 1  # KIVI rounds whole groups
+    assert stored(found.with_exact(found.residual + longer)) > limit.bytes
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ METHODS = {
     ),
     "turboquant": (TurboQuant(2), NaiveTurboQuant(2)),
     "turboquant_prod": (TurboQuant(3, "prod", 5, 1), NaiveTurboQuant(3, "prod", 5, 1)),
-    "retrieval_attention": (RetrievalAttention(11, 3, 6), naive_retrieval.Retrieval(11, 3, 6)),
+    "retrieval_attention": (RetrievalAttention(11, 3, 6, "each"), naive_retrieval.Retrieval(11, 3, 6)),
     "retrieval_attention_mean": (RetrievalAttention(9, 4, 5, "mean"), naive_retrieval.Retrieval(9, 4, 5, "mean")),
     "minference_table": (MInference(table=TABLE, **LOOKING), TableMInference(TABLE, **LOOKING)),
     "rocketkv": (RocketKV(10, 4, 5), NaiveRocketKV(10, 4, 5)),

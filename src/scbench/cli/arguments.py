@@ -80,9 +80,9 @@ COMMANDS = {
         conformance.run,
         {
             "method": {"metavar": "NAME|FILE.py", "help": "a method of conf/, or a Python file that defines one"},
-            "options": {"nargs": "*", "metavar": "method.OPTION=VALUE", "help": "such that it acts on some 70 tokens"},
+            "options": {"nargs": "*", "metavar": "method.OPTION=VALUE", "help": "such that it acts on some 60 tokens"},
         },
-        "a method that takes the budget is tried with one of 24 tokens; others need options with which they act",
+        "a method of conf/ is tried with its preset `tiny`; one that takes the budget, with 24 tokens",
         (
             "scbench check-method snapkv",
             "scbench check-method kivi method.group=8 method.residual=8",

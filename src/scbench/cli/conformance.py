@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _named(arguments: argparse.Namespace) -> Any:
     from scbench.config.compose import compose
     from scbench.config.files import find_conf
+    from scbench.config.presets import TINY
 
-    cells = compose([f"method={arguments.method}", *arguments.options], find_conf()).cells
+    cells = compose([f"method={arguments.method}", f"preset={TINY}", *arguments.options], find_conf()).cells
     if len(cells) > 1 or len(cells[0].methods) > 1:
         raise ScbenchError("check-method takes one method with one value for each of its options")
     return cells[0].methods[0].build()

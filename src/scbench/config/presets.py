@@ -9,7 +9,8 @@ from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
 OWN, PAPER, CODE = "own", "paper", "code"
-PRESETS = (OWN, PAPER, CODE)
+TINY = "tiny"  # with which a method acts on some sixty tokens: that of `scbench check-method`
+PRESETS = (OWN, PAPER, CODE, TINY)
 
 
 def checked(name: str, origin: str) -> str:
@@ -34,7 +35,7 @@ def with_preset(file: str, node: Mapping[str, Any], preset: str) -> dict[str, An
         raise ScbenchError(f"{file}: presets: expected the names {', '.join(PRESETS[1:])}, each with options")
     for name, options in presets.items():
         if name not in PRESETS[1:] or not isinstance(options, Mapping):
-            raise ScbenchError(f"{file}: presets.{name}: expected options under {' or '.join(PRESETS[1:])}")
+            raise ScbenchError(f"{file}: presets.{name}: expected options under {', '.join(PRESETS[1:-1])} or {PRESETS[-1]}")
         for option in options:
             if option not in values:
                 raise ScbenchError(f"{file}: presets.{name} has no option '{option}'; {hint(str(option), values)}")

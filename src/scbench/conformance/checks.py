@@ -25,6 +25,7 @@ from scbench.kernels.choose import Kernels
 from scbench.kernels.spec import Visible
 from scbench.methods.base import Base, Layer, Method, Queries
 from scbench.methods.compose import Composition, compose
+from scbench.methods.compression.snapkv import SnapKV
 from scbench.methods.generation.a_shape import AShape
 from scbench.methods.generation.dense import Dense
 from scbench.modes import MULTI_REQUEST, MULTI_TURN, Mode, build_layout, with_query
@@ -91,7 +92,7 @@ class Kit:
             ("one batch for a family", self._family),
             *self._protocols(),
             ("a hybrid model", self._hybrid),
-            ("composes with a sparse prefill", self._composes),
+            ("composes with a method of another stage", self._composes),
             ("keeps what its budget says", self._memory),
             ("keeps the template's tokens", self._protected),
         ]
@@ -228,9 +229,13 @@ class Kit:
         return False
 
     def _composes(self) -> str:
-        if {"generation", "retrieval"} & set(self.tried.stages):
+        """Before a compression if it decides how the base is read, else after a sparse prefill."""
+        stages = set(self.tried.stages)
+        first = bool({"generation", "retrieval"} & stages)
+        other = SnapKV(window=4).with_tokens(BUDGET) if first else AShape(5, 17)
+        if stages & set(other.stages):  # it acts at both
             return ""
-        both = compose([AShape(5, 17), self.tried])
+        both = compose([self.tried, other])
         return _first(self._difference(_Way(mode), method=both) for mode in MODES)
 
     def _memory(self) -> str:

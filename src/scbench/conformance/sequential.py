@@ -196,7 +196,6 @@ class Loop:
             for number, layer in piece._layers.items():
                 own = self._layers.setdefault(number, _Layer(layer.window, layer.scale))
                 own.fresh += layer.fresh
-                own.queries += layer.queries
         deviation = None
         if method.compares is not None:
             whole = self._beside(0)
@@ -209,9 +208,21 @@ class Loop:
             logits = again.read([ids[place]])
             for number, layer in self._layers.items():
                 layer.fresh[place] = again._layers[number].fresh[place]
-                layer.queries[place] = again._layers[number].queries[0]
+        self._ask(ids)
         self.tokens = len(ids)
         return logits
+
+    def _ask(self, ids: Sequence[int]) -> None:
+        """The last queries that a part wants to see, which reused KV does not have: read again over the tokens before."""
+        if not self._method.queries:
+            return
+        at = max(0, len(ids) - self._method.queries)
+        asked = self._beside(at)
+        for number, layer in self._layers.items():
+            asked._layers[number] = _Layer(layer.window, layer.scale, [], layer.fresh[:at])
+        asked.read(ids[at:])
+        for number, layer in self._layers.items():
+            layer.queries = asked._layers[number].queries
 
     def _beside(self, tokens: int) -> Loop:
         """A dense loop of its own, whose next token stands at this position."""

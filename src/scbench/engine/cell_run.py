@@ -281,7 +281,7 @@ class CellRun:
             kept=tuple(round(layer.tokens) for layer in layers),
             density=self.trunk.density(branch.leaves),
             noop=self.idle[branch.leaves] and not self._grown(branch.leaves + len(branch.suffix)),
-            kv_bytes=_kv_bytes(shape, row, layers, self.job.nominal_ratio(shape)),
+            kv_bytes=_kv_bytes(shape, row, layers, self.job),
             times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
             kernels=tuple(sorted(self.source.kernels | self.kernels | answered.kernels)),
             peak_bytes={stage: peak for stage, peak in peaks.items() if peak is not None},
@@ -289,10 +289,11 @@ class CellRun:
         )
 
 
-def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float) -> KvBytes:
+def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], job: Job) -> KvBytes:
     total, token = row.view.length + len(row.suffix), shape.token_bytes
     most = [token * (total if w is None else min(total, w)) for w in shape.windows]  # a window holds no more
-    dense = sum(most) + row.view.state_bytes
+    untouched = token * (total + (job.left_out or 0))
+    dense = sum(untouched if w is None else min(untouched, token * w) for w in shape.windows) + row.view.state_bytes
     own = len(row.suffix) * token
     stored, touched = (
         sum(
@@ -303,7 +304,7 @@ def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], ratio: float)
     )
     return KvBytes(
         dense=dense,
-        nominal=round(dense * ratio),
+        nominal=round((sum(most) + row.view.state_bytes) * job.nominal_ratio(shape)),
         stored=stored + row.view.state_bytes,
         touched=touched + row.view.state_bytes,
     )

@@ -25,9 +25,9 @@ class Job:
     the layout has the first turn only, and `feedback` holds, per later turn, its followup tokens and its limit on
     new tokens: the layout grows by each answer. `compress` says what happens at the points after the base (`once`:
     nothing; `each`, `isolated`). With `each_query` the method acts for every question anew, on the full cache.
-    `gold` are the right answers per turn, for the measure of fidelity; without them there is none. `rewritten` says
-    that the method has already acted, on the text. `gold_places` are where the right answers stand in the context, per
-    turn, where that is to be followed.
+    `gold` are the right answers per turn, for the measure of fidelity; without them there is none. `left_out` are the
+    context's tokens that the method has already left out of the text, None where it did not act on it. `gold_places`
+    are where the right answers stand in the context, per turn, where that is to be followed.
     """
 
     cell: str
@@ -38,8 +38,13 @@ class Job:
     compress: str = ONCE
     each_query: bool = False
     gold: tuple[Tokens, ...] = ()
-    rewritten: bool = False
+    left_out: int | None = None
     gold_places: tuple[Places, ...] = ()
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether the method has already acted, on the text."""
+        return self.left_out is not None
 
     def resolved(self, shape: Shape, tokens: int, protected: bool = True) -> Composition:
         """The method with its parameters set to the budget of a base of so many tokens.

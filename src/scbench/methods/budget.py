@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
 from scbench.errors import ScbenchError
 
@@ -101,3 +101,20 @@ def most_tokens(fits: Callable[[int], bool], tokens: int) -> int | None:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low or None
+
+
+class Rounds(Protocol):
+    """A setting that rounds all tokens but the newest."""
+
+    def with_exact(self, newest: int) -> Self:
+        """The same, with at least so many tokens that stay as they are."""
+
+
+Setting = TypeVar("Setting", bound=Rounds)
+
+
+def most_exact(settings: Iterable[Setting], fits: Callable[[Setting], bool], tokens: int) -> Setting | None:
+    """The first of the settings that fits, with as many of `tokens` exact as fit too; None if none does."""
+    found = next((setting for setting in settings if fits(setting)), None)
+    newest = None if found is None else most_tokens(lambda count: fits(found.with_exact(count)), tokens)
+    return found if found is None or newest is None else found.with_exact(newest)

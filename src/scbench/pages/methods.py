@@ -204,15 +204,16 @@ def _option_table(one: Documented) -> Iterator[str]:
 
 
 def _preset_table(one: Documented) -> Iterator[str]:
-    if not one.presets:
+    presets = {name: preset for name, preset in one.presets.items() if preset}
+    if not presets:
         return
     yield "## Presets"
     yield ""
-    yield f"| Option | Default | {' | '.join(f'`{name}`' for name in one.presets)} |"
-    yield f"|---|---|{'---|' * len(one.presets)}"
-    for option in dict.fromkeys(option for preset in one.presets.values() for option in preset):
+    yield f"| Option | Default | {' | '.join(f'`{name}`' for name in presets)} |"
+    yield f"|---|---|{'---|' * len(presets)}"
+    for option in dict.fromkeys(option for preset in presets.values() for option in preset):
         values = [
-            _value(preset[option]) if option in preset else "–" for preset in (one.options, *one.presets.values())
+            _value(preset[option]) if option in preset else "–" for preset in (one.options, *presets.values())
         ]
         yield _row(f"`{option}`", *values)
     yield ""

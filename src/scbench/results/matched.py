@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 
 from scbench.results.statistics import WEIGHTS, mean_of_tasks
 from scbench.results.summary import Summary
 from scbench.results.table import Column, Table, Value
 
-LEVELS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of an untouched cache of the same tokens
+LEVELS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of an untouched cache, beside those that were asked for
 TOLERANCE = 0.1  # relative, at every turn
 MEASURES = {"stored": "bytes stored", "touched": "bytes that a decoded token reads"}
 
@@ -19,7 +20,7 @@ def matched_table(summary: Summary, mode: str, measure: str) -> Table | None:
     titles, averaged = summary.titles(mode), summary.averaged(mode)
     kinds = sorted(set(titles.values()))
     rows: dict[tuple[Value, ...], dict[str, str]] = {}
-    for level in LEVELS:
+    for level in levels((label.budget for label in summary.labels.values()), measure):
         for fingerprint, label in summary.labels.items():
             if label.mode == mode and summary.matches(fingerprint, measure, level, TOLERANCE):
                 key = (f"{100 * level:.3g}%", label.model, label.method, label.setting)
@@ -42,6 +43,14 @@ def matched_table(summary: Summary, mode: str, measure: str) -> Table | None:
         (*key, _budgets(summary, cells), *_scores(summary, titles, means, cells)) for key, cells in rows.items()
     ]
     return Table(f"{measure}_{mode}", f"Scores at equal {MEASURES[measure]}, {mode}", note, columns, tuple(made))
+
+
+def levels(budgets: Iterable[str], measure: str) -> list[float]:
+    """The shares that budgets ask for, in tokens or in bytes of this measure, and those of `LEVELS` between them."""
+    found = (re.fullmatch(r"([\d.]+)%(stored|touched)?", budget) for budget in budgets)
+    asked = {float(one[1]) / 100 for one in found if one is not None and one[2] in (None, measure)}
+    others = (level for level in LEVELS if all(abs(level - share) > TOLERANCE * share for share in asked))
+    return sorted({*asked, *others})
 
 
 def _budgets(summary: Summary, cells: Mapping[str, str]) -> str:

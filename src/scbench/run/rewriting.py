@@ -48,10 +48,16 @@ class ModelReader:
 
 @dataclass(frozen=True)
 class Rewriting:
-    """What a method did to a context: the seconds that it took, and the share of the tokens that it left."""
+    """What a method did to a context: the seconds that it took, its tokens before, and those that it left."""
 
     seconds: float
-    kept: float
+    before: int
+    left: int
+
+    @property
+    def kept(self) -> float:
+        """The share of the tokens that it left."""
+        return self.left / self.before
 
 
 def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedModel) -> tuple[Session, Rewriting | None]:
@@ -73,4 +79,4 @@ def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedMode
     seconds = time.perf_counter() - began
     if text == session.context:
         raise ScbenchError(f"{type(method).__name__} should have rewritten the context and left it as it was")
-    return replace(session, context=text), Rewriting(seconds, len(reader.encode(text)) / tokens)
+    return replace(session, context=text), Rewriting(seconds, tokens, len(reader.encode(text)))

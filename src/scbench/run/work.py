@@ -58,7 +58,7 @@ def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, de
         session, rewriting = rewritten(session, some, decoder, loaded)
         dialogue, cut = _dialogue(session, task, some, loaded, limits)
         places = () if rewriting else gold_places(session, dialogue, _reading(loaded))
-        jobs = tuple(_job(name, cell, dialogue, limits, rewriting is not None, places) for name, cell in cells.items())
+        jobs = tuple(_job(name, cell, dialogue, limits, rewriting, places) for name, cell in cells.items())
     except Exception as error:  # a method that rewrites is a user's: it fails its own cells
         return Work(session, cells, failure=Failure.of(error))
     longest = longest_sequence(dialogue, limits, some.history)
@@ -111,13 +111,22 @@ def _reference(
     return build_reference(session, tokenizer, requests=requests, history=cell.history, window=window, limits=limits)
 
 
-def _job(name: str, cell: Cell, dialogue: Dialogue, limits: Tokens, rewritten: bool, places: tuple[Places, ...]) -> Job:
+def _job(
+    name: str,
+    cell: Cell,
+    dialogue: Dialogue,
+    limits: Tokens,
+    rewriting: Rewriting | None,
+    places: tuple[Places, ...],
+) -> Job:
     layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query)
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)
     parts = (choice.build() for choice in cell.methods)
-    method = compose(part for part in parts if not (rewritten and part.rewrites))  # that one has acted
+    acted = rewriting is not None
+    method = compose(part for part in parts if not (acted and part.rewrites))
     measured = cell.engine.build().fidelity != NONE and all(dialogue.gold)  # prompt_style=ref has gold text only
     gold = dialogue.gold if measured else ()
-    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold, rewritten, places)
+    left_out = None if rewriting is None else rewriting.before - rewriting.left
+    return Job(name, layout, method, budget, feedback, cell.compress, cell.query == "each", gold, left_out, places)

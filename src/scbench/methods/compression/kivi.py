@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 
 from scbench.errors import ScbenchError
 from scbench.methods.base import Base, Cache, Layer, Method, Queries
+from scbench.methods.budget import most_exact
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
 from scbench.segments.quantised import Rounding, quantise
@@ -23,7 +24,8 @@ class Kivi(Method):
     channels per token, to `bits` bits with a minimum and a scale in float16. The newest tokens stay as they are: keys
     until their group is full, values until `residual` newer tokens are there (in whole groups here, so up to
     `group` - 1 more). Tokens that come later are rounded in the same way, at the end of every prompt; with
-    `later=false` they stay as they are, as in SCBench's code. A budget in bytes chooses the bits.
+    `later=false` they stay as they are, as in SCBench's code. A budget in bytes chooses the most bits that fit, and
+    spends what is then left on a longer `residual`.
 
     Memory about bits/16 + 2/group of a 16-bit cache, prefill O(n²), decode O(n) per token over fewer bytes. Defaults
     are SCBench's. `bits=16` rounds nothing.
@@ -50,9 +52,12 @@ class Kivi(Method):
         return replace(self, bits=16)
 
     def largest(self, fits: Callable[[Self], bool], tokens: int) -> Self | None:
-        """As many bits as fit."""
-        settings = [replace(self, bits=bits) for bits in BITS]
-        return next((setting for setting in settings if fits(setting)), None)
+        """As many bits as fit, then as many exact tokens."""
+        return most_exact([replace(self, bits=bits) for bits in BITS], fits, tokens)
+
+    def with_exact(self, newest: int) -> Self:
+        """The values of at least so many of the newest tokens stay as they are."""
+        return replace(self, residual=max(self.residual, newest))
 
     def nominal(self, base: Base) -> float:
         """The bits of 16."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 from scbench.errors import ScbenchError
 from scbench.kernels.rotated import Coder
 from scbench.methods.base import Base, Cache, Layer, Method, Queries
+from scbench.methods.budget import most_exact
 from scbench.segments.base import Segment
 from scbench.segments.dense import DenseSegment
 from scbench.segments.rotated import Coding, RotatedSegment
@@ -34,7 +35,8 @@ class TurboQuant(Method):
     The newest `residual` tokens stay as they are; tokens that come later are rounded at the end of every prompt. Memory
     bits/16 + 1/D of a 16-bit cache (1.5/D with `prod`), prefill O(n²), decode O(n) per token over fewer bytes. The
     paper's mixtures (2.5 and 3.5 bits, with more bits for channels that stand out) are not here; 4 bits, the default,
-    are above the 3.5 at which it finds no loss. `bits=16` rounds nothing. A budget in bytes chooses the bits.
+    are above the 3.5 at which it finds no loss. `bits=16` rounds nothing. A budget in bytes chooses the most bits
+    that fit, and spends what is then left on a longer `residual`.
     """
 
     stages: ClassVar[tuple[str, ...]] = ("compression",)
@@ -58,9 +60,12 @@ class TurboQuant(Method):
         return replace(self, bits=16)
 
     def largest(self, fits: Callable[[Self], bool], tokens: int) -> Self | None:
-        """As many bits as fit."""
-        settings = [replace(self, bits=bits) for bits in reversed(BITS)]
-        return next((setting for setting in settings if fits(setting)), None)
+        """As many bits as fit, then as many exact tokens."""
+        return most_exact([replace(self, bits=bits) for bits in reversed(BITS)], fits, tokens)
+
+    def with_exact(self, newest: int) -> Self:
+        """At least so many of the newest tokens stay as they are."""
+        return replace(self, residual=max(self.residual, newest))
 
     def nominal(self, base: Base) -> float:
         """The bits of 16."""

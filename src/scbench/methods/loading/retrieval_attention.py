@@ -12,7 +12,7 @@ from scbench.segments.dense import DenseSegment
 from scbench.segments.indexed import IndexedSegment, Indexing
 from scbench.segments.nearest_index import Exact, Hnsw, Ivf, Recipe
 
-GROUPS = ("each", "mean")
+GROUPS = ("mean", "each")
 INDEXES = ("exact", "ivf", "hnsw")
 
 
@@ -21,8 +21,8 @@ class RetrievalAttention(Method):
     """Attention over what a search for the largest inner products finds (arXiv 2409.10516, §3).
 
     The cache stays whole. Every new token reads the first `sinks` and the last `window` tokens, and the `k` others
-    with the highest q·k that an index finds; partial results join by their log-sum-exp. Each query head searches for
-    itself, or the heads of a group with their `mean` query. Tokens after the last point (a question that is being
+    with the highest q·k that an index finds; partial results join by their log-sum-exp. The heads of a group search
+    with their `mean` query, or `each` for itself, as in the paper. Tokens after the last point (a question that is being
     read, the answer) are read whole and do not count; at a point the window moves on, and what it leaves is indexed.
 
     `index=exact` computes every product, as SCBench does. `ivf` and `hnsw` are faiss's, one per KV head on the host;
@@ -42,7 +42,7 @@ class RetrievalAttention(Method):
     k: int = 4096
     sinks: int = 128
     window: int = 512
-    group: str = "each"
+    group: str = "mean"
     index: str = "exact"
     scan: int = 1024
     nlist: float = 0.015
