@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui bench test test-slow browser check format clean
+.PHONY: help demo ui bench test test-slow test-long browser check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench      measure speed and memory against peers (about two hours): results/bench.md"
 	@echo "make test       install, lint and types, fast tests"
 	@echo "make test-slow  the slow tests (as root on Debian it installs chromium for those of the report)"
+	@echo "make test-long  other tasks under every method (a quarter of an hour)"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff's formatter and safe fixes"
 	@echo "make clean      remove $(VENV) (results/ stays)"
@@ -36,6 +37,10 @@ test: check
 
 test-slow: $(VENV)/test.done browser
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n 2 --timeout 1800
+
+# What takes long and is like what the slow tests try.
+test-long: $(VENV)/test.done
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long -n 2 --timeout 1800
 
 # For the tests that open the report's page; elsewhere they are skipped and say so.
 browser:

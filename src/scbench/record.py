@@ -37,8 +37,8 @@ class KvBytes:
     """Bytes of key-value cache at the start of this turn's answer, over all layers.
 
     `dense` is what an untouched cache holds of the same tokens, and of those that a method left out of the text;
-    `nominal` is a cache of the same tokens times the method's nominal ratio (a label only); `stored` is what is resident, metadata and indexes included; `touched` is
-    what one decoded token reads.
+    `nominal` is a cache of the same tokens times the method's nominal ratio (a label only); `stored` is what is
+    resident, metadata and indexes included; `touched` is what one decoded token reads.
     """
 
     dense: int

@@ -58,7 +58,7 @@ def naive_context(model, dialogue, cuts, repaired, last=True):
                 entries[:] = [e for e in entries if e.position != place]
         whole.position = place
         logits = sequential.feed(model, whole, [dialogue.context[place]])
-        for layer, heads in whole.layers.items():
+        for heads in whole.layers.values():
             for entries in heads:
                 entries.sort(key=lambda e: e.position)
     whole.position = len(dialogue.context)

@@ -23,7 +23,7 @@ def test_a_budget_is_what_is_read_in_the_defaults_proportion(tokens, few):
 
 @pytest.mark.parametrize("tokens", [22, 23, 24])
 def test_idle_is_to_read_everything(tokens):
-    method = RetrievalAttention(k=10, sinks=4, window=9)
+    method = RetrievalAttention(k=10, sinks=4, window=9, group="each")
     k_GLD = torch.randn(2, tokens, 8)
     segment = method.load(DenseSegment(0, k_GLD, k_GLD), Layer(0, 1, 2), Base(tokens))
     visible = Visible.of(torch.zeros(2, dtype=torch.long), torch.full((2,), tokens), 2, 1)
@@ -43,7 +43,7 @@ def test_nothing_is_lost_without_a_limit():
         ({"k": 0}, "k=0"),
         ({"window": -1}, "window=-1"),
         ({"scan": -1}, "scan=-1"),
-        ({"group": "max"}, "group=max: expected one of each, mean"),
+        ({"group": "max"}, "group=max: expected one of mean, each"),
         ({"index": "flat"}, "index=flat: expected one of exact, ivf, hnsw"),
         ({"nlist": 0.0}, "nlist=0.0: expected a share"),
         ({"nprobe": 1.5}, "nprobe=1.5: expected a share"),

@@ -35,7 +35,9 @@ def with_preset(file: str, node: Mapping[str, Any], preset: str) -> dict[str, An
         raise ScbenchError(f"{file}: presets: expected the names {', '.join(PRESETS[1:])}, each with options")
     for name, options in presets.items():
         if name not in PRESETS[1:] or not isinstance(options, Mapping):
-            raise ScbenchError(f"{file}: presets.{name}: expected options under {', '.join(PRESETS[1:-1])} or {PRESETS[-1]}")
+            raise ScbenchError(
+                f"{file}: presets.{name}: expected options under {', '.join(PRESETS[1:-1])} or {PRESETS[-1]}"
+            )
         for option in options:
             if option not in values:
                 raise ScbenchError(f"{file}: presets.{name} has no option '{option}'; {hint(str(option), values)}")

@@ -213,7 +213,7 @@ class Loop:
         return logits
 
     def _ask(self, ids: Sequence[int]) -> None:
-        """The last queries that a part wants to see, which reused KV does not have: read again over the tokens before."""
+        """The last queries that a part wants to see: reused KV has none, so they are read again."""
         if not self._method.queries:
             return
         at = max(0, len(ids) - self._method.queries)

@@ -130,9 +130,9 @@ def _readings(views: Sequence[View], layer: int) -> tuple[Reading, ...]:
     segments: dict[int, Segment] = {}
     for row, view in enumerate(views):
         for segment in view.layers[layer]:
-            if segment.start < view.length:
-                segments[id(segment)] = segment
-                rows.setdefault(id(segment), []).append(row)
+            for piece in segment.pieces() if segment.start < view.length else ():
+                segments[id(piece)] = piece
+                rows.setdefault(id(piece), []).append(row)
     return tuple(Reading(segments[key], tuple(rows[key])) for key in segments)
 
 

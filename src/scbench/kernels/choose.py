@@ -32,6 +32,7 @@ from scbench.kernels.storeys import AUTO, FLEX, REFERENCE, STOREYS, TRITON
 
 GATHERING = 16  # how much longer a token takes that is gathered for a list of pages, than one row under a mask
 FEW = 64  # rows, up to which a fused kernel is faster than making whole blocks float
+FEW_CPP = 512  # the same for the one in C++
 
 
 @dataclass(frozen=True)
@@ -121,14 +122,13 @@ class Kernels:
 
         Fused where there is something rounded on both sides and no cap; otherwise made float again first.
         """
-        few = q_GND.shape[1] <= FEW
         if values is not None and self._softcap is None and self._kind.storey != REFERENCE:
-            if self._triton and few:
+            if self._triton and q_GND.shape[1] <= FEW:
                 from scbench.kernels.triton import dequant_decode as fused
 
                 self.used.add(fused.NAME)
                 return fused.attend(q_GND, keys, values, v_GkD, scale)
-            if self._cpp is not None and few and dequant_decode.eligible(q_GND, keys, values):
+            if self._cpp is not None and q_GND.shape[1] <= FEW_CPP and dequant_decode.eligible(q_GND, keys, values):
                 self.used.add(dequant_decode.NAME)
                 return dequant_decode.attend(q_GND, keys, values, v_GkD, scale, self._cpp)
             if self._flash is not None:

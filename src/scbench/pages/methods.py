@@ -212,9 +212,7 @@ def _preset_table(one: Documented) -> Iterator[str]:
     yield f"| Option | Default | {' | '.join(f'`{name}`' for name in presets)} |"
     yield f"|---|---|{'---|' * len(presets)}"
     for option in dict.fromkeys(option for preset in presets.values() for option in preset):
-        values = [
-            _value(preset[option]) if option in preset else "–" for preset in (one.options, *presets.values())
-        ]
+        values = [_value(preset[option]) if option in preset else "–" for preset in (one.options, *presets.values())]
         yield _row(f"`{option}`", *values)
     yield ""
 

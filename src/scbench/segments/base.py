@@ -52,6 +52,10 @@ class Segment(ABC):
     def footprint(self, stop: int) -> Footprint:
         """Cost of the part below logical position `stop`."""
 
+    def pieces(self) -> tuple[Segment, ...]:
+        """The segments of which it is the sum, or itself: a batch reads a piece that several views share only once."""
+        return (self,)
+
     def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
         """Which of the positions [start, stop) the rows would read: `[G, N, L]`, or 1 for G or N that are alike.
 

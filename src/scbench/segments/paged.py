@@ -119,11 +119,11 @@ class PagedSegment(Segment):
         return score_GNP.add_(torch.matmul(q_GND.clamp(max=0), self.low_GPD.transpose(1, 2)))
 
     def _attend_one(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
-        """One token per branch: the chosen pages of the first part are gathered, the short rest is masked."""
+        """One token per branch: the chosen pages of the first part are gathered, the rest is read under a mask."""
         chosen_GNK = self.choose(q_GND, visible)
         first, page = self.parts[0], self.paging.page
         whole = (first.stop - first.start) // page
-        loose = list(self._loose(whole))
+        loose = self._loose(whole)
         parts = []
         if whole:
             each = visible.group if self.paging.together else 1  # rows that read the same pages
@@ -132,7 +132,8 @@ class PagedSegment(Segment):
             parts.append(kernels.pages(q_GND, first.k_GLD, first.v_GLD, page_GXK, page, spec.scale))
         if loose:
             read_GNP = _read(chosen_GNK, self.low_GPD.shape[1])
-            parts += [self._masked(q_GND, start, k, v, read_GNP, spec, kernels) for start, k, v in loose]
+            k_GLD, v_GLD = (torch.cat(some, dim=1) for some in zip(*loose, strict=True))
+            parts.append(self._masked(q_GND, first.start + whole * page, k_GLD, v_GLD, read_GNP, spec, kernels))
         return merge(parts)
 
     def _attend_many(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
@@ -152,12 +153,12 @@ class PagedSegment(Segment):
             )
         return Partial(torch.cat([d.out_GND for d in done], dim=1), torch.cat([d.lse_GN for d in done], dim=1))
 
-    def _loose(self, whole: int) -> list[tuple[int, Tensor, Tensor]]:
-        """What does not lie in the whole pages of the first part: (position, keys, values)."""
+    def _loose(self, whole: int) -> list[tuple[Tensor, Tensor]]:
+        """What lies behind the whole pages of the first part: keys and values, one piece after the other."""
         first = self.parts[0]
         cut = whole * self.paging.page
-        tail = [(first.start + cut, first.k_GLD[:, cut:], first.v_GLD[:, cut:])] if first.k_GLD.shape[1] > cut else []
-        return tail + [(part.start, part.k_GLD, part.v_GLD) for part in self.parts[1:]]
+        tail = [(first.k_GLD[:, cut:], first.v_GLD[:, cut:])] if first.k_GLD.shape[1] > cut else []
+        return tail + [(part.k_GLD, part.v_GLD) for part in self.parts[1:]]
 
     def _masked(
         self,

@@ -25,13 +25,31 @@ class Rounding:
     residual: int
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Segment):
     """Tokens that were rounded together; the values of the newest ones may still be exact (`v_GnD`)."""
 
-    keys: PackedKeys
-    values: PackedValues | None
-    v_GnD: Tensor | None
+    def __init__(self, start: int, keys: PackedKeys, values: PackedValues | None, v_GnD: Tensor | None) -> None:
+        super().__init__(start)
+        self.keys = keys
+        self.values = values
+        self.v_GnD = v_GnD
+
+    @property
+    def stop(self) -> int:
+        """One past its last token."""
+        return self.start + self.keys.tokens
+
+    def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
+        """Every row reads everything: a branch has a segment of its own point."""
+        if not visible.covers(self.start, self.stop):
+            raise RuntimeError("a quantised segment is read as it was at its point, and not in part")
+        return kernels.quantised(q_GND, self.keys, self.values, self.v_GnD, spec.scale)
+
+    def footprint(self, stop: int) -> Footprint:
+        """Codes, scales, minima and exact values of all its tokens."""
+        size = self.keys.bytes() + (0 if self.values is None else self.values.bytes())
+        size += 0 if self.v_GnD is None else self.v_GnD.numel() * self.v_GnD.element_size()
+        return Footprint(self.keys.tokens, size, size)
 
 
 class QuantisedSegment(Segment):
@@ -56,7 +74,7 @@ class QuantisedSegment(Segment):
     @property
     def stop(self) -> int:
         """One past the last rounded token."""
-        return self.start + sum(block.keys.tokens for block in self.blocks)
+        return self.blocks[-1].stop if self.blocks else self.start
 
     def absorb(self, fresh: DenseSegment) -> QuantisedSegment:
         """Round the groups that are full now."""
@@ -65,45 +83,37 @@ class QuantisedSegment(Segment):
         skip = at - fresh.start
         k_GnD, v_GnD = (part[:, skip : skip + full].clone() for part in (fresh.k_GLD, fresh.v_GLD))
         exact_from = max(self.start, (fresh.stop - rule.residual - self.start) // rule.group * rule.group + self.start)
-        blocks: list[Block] = []
-        place = self.start
-        for block in self.blocks:
-            blocks.extend(self._settled(block, place, exact_from))
-            place += block.keys.tokens
+        blocks = [part for block in self.blocks for part in self._settled(block, exact_from)]
         if full:
-            blocks.extend(self._settled(Block(pack_keys(k_GnD, rule.bits, rule.group), None, v_GnD), place, exact_from))
+            blocks += self._settled(Block(at, pack_keys(k_GnD, rule.bits, rule.group), None, v_GnD), exact_from)
         return QuantisedSegment(self.start, rule, tuple(blocks), self._later)
 
+    def pieces(self) -> tuple[Segment, ...]:
+        """Its blocks."""
+        return self.blocks
+
     def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
-        """Every row reads everything: a branch has a segment of its own point."""
-        if not self.blocks:
-            return Partial.nothing(q_GND)
-        if not visible.covers(self.start, self.stop):
-            raise RuntimeError("a quantised segment is read as it was at its point, and not in part")
-        return merge(
-            [kernels.quantised(q_GND, block.keys, block.values, block.v_GnD, spec.scale) for block in self.blocks]
-        )
+        """Block by block."""
+        parts = [block.attend(q_GND, visible, spec, kernels) for block in self.blocks]
+        return merge(parts) if parts else Partial.nothing(q_GND)
 
     def footprint(self, stop: int) -> Footprint:
-        """Codes, scales, minima and exact values of all its tokens."""
-        size = 0
-        for block in self.blocks:
-            size += block.keys.bytes()
-            size += 0 if block.values is None else block.values.bytes()
-            size += 0 if block.v_GnD is None else block.v_GnD.numel() * block.v_GnD.element_size()
+        """That of its blocks."""
+        size = sum(block.footprint(stop).stored for block in self.blocks)
         return Footprint(self.stop - self.start, size, size)
 
-    def _settled(self, block: Block, place: int, exact_from: int) -> list[Block]:
-        """The block that begins at position `place`, with its values below `exact_from` rounded."""
-        if block.v_GnD is None or exact_from <= place:
+    def _settled(self, block: Block, exact_from: int) -> list[Block]:
+        """The block, with its values below position `exact_from` rounded."""
+        if block.v_GnD is None or exact_from <= block.start:
             return [block]
         rule, tokens = self.rounding, block.keys.tokens
-        count = min(tokens, exact_from - place)
+        count = min(tokens, exact_from - block.start)
         values = pack_values(block.v_GnD[:, :count], rule.bits, rule.group)
         if count == tokens:
-            return [Block(block.keys, values, None)]
+            return [Block(block.start, block.keys, values, None)]
         first, second = _split(block.keys, count)
-        return [Block(first, values, None), Block(second, None, block.v_GnD[:, count:].clone())]
+        rest_GnD = block.v_GnD[:, count:].clone()
+        return [Block(block.start, first, values, None), Block(block.start + count, second, None, rest_GnD)]
 
 
 def _split(keys: PackedKeys, count: int) -> tuple[PackedKeys, PackedKeys]:

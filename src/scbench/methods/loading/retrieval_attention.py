@@ -22,8 +22,9 @@ class RetrievalAttention(Method):
 
     The cache stays whole. Every new token reads the first `sinks` and the last `window` tokens, and the `k` others
     with the highest q·k that an index finds; partial results join by their log-sum-exp. The heads of a group search
-    with their `mean` query, or `each` for itself, as in the paper. Tokens after the last point (a question that is being
-    read, the answer) are read whole and do not count; at a point the window moves on, and what it leaves is indexed.
+    with their `mean` query, or `each` for itself, as in the paper. Tokens after the last point (a question that is
+    being read, the answer) are read whole and do not count; at a point the window moves on, and what it leaves is
+    indexed.
 
     `index=exact` computes every product, as SCBench does. `ivf` and `hnsw` are faiss's, one per KV head on the host;
     keys and queries of another device are copied there (written, never run on a GPU). The paper's own graph, whose
