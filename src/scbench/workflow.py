@@ -66,6 +66,9 @@ def sources(*patterns: str) -> list[str]:
     """
     package, here = Path(__file__).parent, Path.cwd()
     files = {
-        file for pattern in patterns for file in package.glob(pattern) if file.suffix in {".py", ".j2", ".js", ".css"}
+        file
+        for pattern in patterns
+        for file in package.glob(pattern)
+        if file.suffix in {".py", ".j2", ".js", ".css", ".json"}
     }
     return sorted(str(file.relative_to(here) if file.is_relative_to(here) else file) for file in files)

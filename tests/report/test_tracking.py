@@ -3,15 +3,19 @@ import time
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from shutil import copytree
 from urllib.parse import parse_qs
 
 import pandas as pd
 import pytest
 
+from scbench.cli import main
 from scbench.errors import ScbenchError
 from scbench.report.artifacts import attach_sweep
+from scbench.report.html import report_sweep
 from scbench.report.mlflow_links import address, comparison
 from scbench.report.tracking import track_sweep
+from scbench.report.tracking_failure import forget_failures
 from scbench.results.files import write_text_atomic
 from scbench.results.frames import save_scored
 from scbench.results.labels import labels
@@ -127,6 +131,26 @@ def test_a_server_that_is_not_there_is_one_line_without_the_password(sweep, monk
         track_sweep(sweep, "http://user:secret@127.0.0.1:9")
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_refusal_is_written_down_shown_and_forgotten(sweep, tmp_path, monkeypatch, capsys):
+    sweep = copytree(sweep.parents[1], tmp_path / "results") / "trial" / "manifest.json"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    for options in ((), ("--artifacts",)):
+        assert main(["track", *options, "--manifest", str(sweep)]) == 0
+    assert "not tracked: MLflow at http://127.0.0.1:9" in capsys.readouterr().err
+    for name in ("mlflow.json", "artifacts.json"):
+        saved = json.loads((sweep.parent / name).read_text())
+        assert set(saved) == {"failed"} and saved["failed"].startswith("MLflow at http://127.0.0.1:9: ")
+        assert "secret" not in saved["failed"]
+    tables_sweep(sweep)
+    report_sweep(sweep)
+    assert "Not tracked in MLflow: MLflow at http://127.0.0.1:9" in (sweep.parent / "report.html").read_text()
+    assert main(["show", "--manifest", str(sweep)]) == 0
+    assert "mlflow: not tracked, the next sweep tries again: MLflow at" in capsys.readouterr().out
+    forget_failures(sweep.parent)
+    assert not (sweep.parent / "mlflow.json").exists() and not (sweep.parent / "artifacts.json").exists()
 
 
 def test_tables_figures_and_report_are_artifacts_of_one_run(sweep, monkeypatch):

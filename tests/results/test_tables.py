@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scbench.record import Outcome, StageTime
+from scbench.record import Fidelity, Outcome, StageTime
 from scbench.results.comparison_tables import budgets_table, models_table
 from scbench.results.costs import Cost, pays_from
-from scbench.results.matched import matched_table
+from scbench.results.matched import levels, matched_table
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from scbench.results.table import Column, Table, to_csv, to_markdown
@@ -18,6 +18,7 @@ from scbench.results.tables import (
     all_tables,
     cells_table,
     costs_table,
+    fidelity_tables,
     quarters_tables,
     scores_table,
     tables_sweep,
@@ -260,6 +261,29 @@ def test_bytes_must_match_at_every_turn(tmp_path):
     records[1] = [later[0], dataclasses.replace(later[1], kv_bytes=grown)]
     table = matched_table(summary(tmp_path, records, cells, sessions=["s0"]), "multi_turn", "stored")
     assert [row["method"] for row in rows(table)] == ["kivi", "snapkv", "dense"]
+
+
+def test_levels_are_those_that_budgets_ask_for_and_others_between():
+    asked = levels(["", "25%stored", "53%touched", "6%", "1024 tokens", "64MiB"], "touched")
+    assert asked == [1 / 64, 1 / 32, 0.06, 1 / 8, 1 / 4, 0.53, 1.0]
+    assert 0.53 not in levels(["53%touched"], "stored")
+
+
+def test_fidelity_is_per_token_and_over_the_turns_that_have_it(tmp_path):
+    cells = {"d0": cell(), "m0": cell("snapkv", budget=0.25)}
+    whole = answers("d0", "s0", [True, True], gold_kept=1.0, output_ids=(1, 2, 3))
+    kept = answers("m0", "s0", [True, False], gold_kept=0.5, output_ids=(1, 9), fidelity=Fidelity(4, -3.0, 0.25))
+    kept[1] = dataclasses.replace(kept[1], gold_kept=None, fidelity=Fidelity(2, -3.0, None), output_ids=(1, 2, 3))
+    (table,) = fidelity_tables(summary(tmp_path, [whole, kept], cells, sessions=["s0"]))
+    dense, snap = rows(table)
+    assert (dense["gold kept %"], dense["same as dense %"], dense["KL to dense"]) == ("100.0", "100.0", "n/a")
+    assert (snap["gold kept %"], snap["gold nats/token"], snap["KL to dense"]) == ("50.0", "-1.125", "0.2500")
+    assert (snap["tokens in common"], snap["same as dense %"]) == ("2.0", "50.0")
+
+
+def test_there_is_no_table_of_fidelity_where_nothing_is_known(tmp_path):
+    cells = {"m0": cell("snapkv", budget=0.25)}
+    assert fidelity_tables(summary(tmp_path, [answers("m0", "s0", [True])], cells, sessions=["s0"])) == []
 
 
 def timed(name, **seconds):

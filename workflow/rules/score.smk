@@ -4,7 +4,7 @@ localrules:
 
 
 # what makes the rows and columns of scores
-SCORED_BY = ("scores", "labels", "columns", "contexts", "frames")
+SCORED_BY = ("scores", "labels", "columns", "contexts", "divergence", "frames")
 
 
 rule score:

@@ -5,7 +5,7 @@ localrules:
 rule tables:
     input:
         rules.score.output,
-        sources("results/*.py"),
+        sources("results/*.py", "results/published.json"),
     output:
         MANIFEST.folder / "tables/cells.md",
     params:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 
 def sessions(arguments: argparse.Namespace) -> int:
@@ -42,15 +43,17 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def track(arguments: argparse.Namespace) -> int:
-    """Log to MLflow: the cells' runs, or what was made of them."""
-    if arguments.artifacts:
-        from scbench.report.artifacts import attach_sweep
-
-        attach_sweep(arguments.manifest)
-        return 0
+    """Log to MLflow: the cells' runs, or what was made of them. A refusal is written down, and fails no sweep."""
+    from scbench.report.artifacts import attach_sweep
     from scbench.report.tracking import track_sweep
+    from scbench.report.tracking_failure import ATTACHED, TRACKED, TrackingRefused, record_failure
 
-    track_sweep(arguments.manifest)
+    log, output = (attach_sweep, ATTACHED) if arguments.artifacts else (track_sweep, TRACKED)
+    try:
+        log(arguments.manifest)
+    except TrackingRefused as error:
+        record_failure(arguments.manifest.resolve().parent / output, str(error))
+        print(f"scbench: not tracked: {error}", file=sys.stderr)
     return 0
 
 

@@ -11,13 +11,18 @@ from pathlib import Path
 def show(manifest: Path) -> None:
     """Print it all; what has not been made (report, MLflow) is passed over."""
     from scbench.report.terminal import render_terminal
+    from scbench.report.tracking_failure import TRACKED, failure
+    from scbench.results.text import visible
 
     render_terminal(manifest)
     report = manifest.parent / "report.html"
     if report.exists():
         print(f"open the report: {shlex.join([sys.executable, '-m', 'webbrowser', report.resolve().as_uri()])}")
-    tracked = manifest.parent / "mlflow.json"
-    if tracked.exists():
+    tracked = manifest.parent / TRACKED
+    refused = failure(tracked)
+    if refused:
+        print(f"mlflow: not tracked, the next sweep tries again: {visible(refused)}")
+    elif tracked.exists():
         known = json.loads(tracked.read_text(encoding="utf-8"))
         print(f"mlflow: {known['tracking_uri']}")
         if known["start"]:

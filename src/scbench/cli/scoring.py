@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ def score(arguments: argparse.Namespace) -> int:
     if arguments.manifest is not None:
         from scbench.results.scores import score_sweep
 
-        score_sweep(arguments.manifest)
+        score_sweep(arguments.manifest, workers=os.cpu_count() or 1)
         return 0
     from scbench.results.rescore import rescore, turn_means
 

@@ -19,8 +19,12 @@ def ui(arguments: argparse.Namespace) -> int:
     """Print and open the page; where only a database is there, serve it until Ctrl-C."""
     from scbench.report.mlflow_links import address, is_server
     from scbench.report.mlflow_server import served
+    from scbench.report.tracking_failure import failure
 
     tracked = _tracked(arguments.sweep)
+    refused = failure(tracked)
+    if refused:
+        raise ScbenchError(f"the sweep is not tracked ({refused}); run it again (`scbench sweep`)")
     known = json.loads(tracked.read_text(encoding="utf-8"))
     uri: str = known["tracking_uri"]
     page = address(uri, arguments.port) + known["compare"].removeprefix(address(uri))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scbench.errors import ScbenchError
 from scbench.report.tracking import CONTENT, connected, runs_of
+from scbench.report.tracking_failure import ATTACHED, TRACKED, TrackingRefused, failure
 from scbench.results.files import write_json_atomic
 
 KIND = "scb.kind"
@@ -35,9 +36,12 @@ def attach_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Attach
     sweep has not been tracked, or the server refuses.
     """
     folder = manifest_path.resolve().parent
-    tracked = folder / "mlflow.json"
+    tracked = folder / TRACKED
     if not tracked.exists():
         raise ScbenchError(f"there is no {tracked}; track the sweep first (`scbench track`)")
+    refused = failure(tracked)
+    if refused:
+        raise TrackingRefused(refused)
     experiment_id: str = json.loads(tracked.read_text(encoding="utf-8"))["experiment_id"]
     files, sweep = sorted(_files(folder)), folder.name
     digest = _digest(folder, files)
@@ -59,7 +63,7 @@ def attach_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Attach
             client.set_tag(made.info.run_id, CONTENT, digest)
             client.set_terminated(made.info.run_id, "FINISHED", end_time=now)
         attached = Attached(kept or made.info.run_id, len(files), kept is not None)
-    write_json_atomic(folder / "artifacts.json", {"run": attached.run_id, "files": attached.files, "sha256": digest})
+    write_json_atomic(folder / ATTACHED, {"run": attached.run_id, "files": attached.files, "sha256": digest})
     return attached
 
 

@@ -21,6 +21,7 @@ from scbench.report.figures.interactive import spec
 from scbench.report.figures.static import save
 from scbench.report.gathered import Gathered, gather
 from scbench.report.shelf import FOLDER, Shelf, pack
+from scbench.report.tracking_failure import TRACKED, failure
 from scbench.results.files import write_text_atomic
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
@@ -93,6 +94,7 @@ def _page(summary: Summary, manifest: Manifest, gathered: Gathered, figures: lis
         facts=overview.facts(summary, manifest, gathered),
         flags=overview.flags(summary, gathered),
         front=overview.front_table(summary),
+        untracked=failure(summary.sweep.folder / TRACKED),
         comparison=overview.comparison_page(summary.sweep.folder),
         tables=list(tables.values()),
         figures=[drawn.chart for drawn in figures],

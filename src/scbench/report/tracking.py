@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
 from scbench.report.cell_run import Asked, CellRun, cell_runs
 from scbench.report.mlflow_links import address, comparison, is_server
+from scbench.report.tracking_failure import TRACKED, TrackingRefused
 from scbench.results.files import write_json_atomic
 from scbench.results.lock import writer_lock
 from scbench.results.summary import read_summary
@@ -50,7 +50,7 @@ def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked
     `tracking_uri` defaults to the environment's MLFLOW_TRACKING_URI, then to `mlflow.db` in the results
     folder. A run that holds just this content already is left alone. One that does not is deleted (MLflow
     can restore it) and made anew, for a run's parameters cannot be changed and new values of a metric would
-    stand beside the old ones; one whose cell the sweep no longer has is deleted. Raises `ScbenchError` when
+    stand beside the old ones; one whose cell the sweep no longer has is deleted. Raises `TrackingRefused` when
     the server refuses.
     """
     summary, manifest = read_summary(manifest_path), Manifest.read(manifest_path.resolve())
@@ -58,7 +58,7 @@ def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked
     with connected(root, tracking_uri) as (client, uri):
         tracked = _synchronise(client, uri, root / "mlartifacts", summary.sweep.name, runs)
     write_json_atomic(
-        summary.sweep.folder / "mlflow.json",
+        summary.sweep.folder / TRACKED,
         {
             "tracking_uri": tracked.tracking_uri,
             "experiment": EXPERIMENT,
@@ -76,7 +76,7 @@ def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked
 def connected(root: Path, tracking_uri: str | None = None) -> Iterator[tuple[MlflowClient, str]]:
     """The one client of a results folder at a time, and the address that it talks to.
 
-    Raises `ScbenchError`, one line without a password, for what MLflow refuses inside.
+    Raises `TrackingRefused`, one line without a password, for what MLflow refuses inside.
     """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -84,14 +84,15 @@ def connected(root: Path, tracking_uri: str | None = None) -> Iterator[tuple[Mlf
     # Slow to import (3 s), and it reads the environment as it is imported.
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     # Two processes that make a fresh database at once break it.
     with writer_lock(root / "mlflow.lock", root / "mlflow.db", wait=None, on_wait=_log.warning):
         try:
             yield MlflowClient(uri), uri
-        except MlflowException as error:
-            line = f"MLflow at {uri}: {str(error).splitlines()[0]}"
-            raise ScbenchError(_without_user(line, uri)) from error
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            line = f"MLflow at {uri}: {(str(error).splitlines() or [repr(error)])[0]}"
+            raise TrackingRefused(_without_user(line, uri)) from error
 
 
 def runs_of(client: MlflowClient, experiment_id: str, sweep: str) -> list[Run]:

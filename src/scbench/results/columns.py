@@ -18,7 +18,7 @@ from scbench.results.store import FAILED
 from scbench.scoring import Scores
 
 NO_QUARTERS = (nan,) * len(QUARTERS)
-Column = Sequence[object] | NDArray[np.float64]
+Column = Sequence[object] | NDArray[np.float64] | pa.Array
 
 
 class Columns:
@@ -36,7 +36,7 @@ class Columns:
         """Add rows; all columns of a block are equally long."""
         rows = len(next(iter(block.values())))
         if rows:
-            self._blocks.append((rows, {name: _packed(values) for name, values in block.items()}))
+            self._blocks.append((rows, packed(block)))
 
     def frame(self, names: Sequence[str], numbers: Collection[str]) -> pd.DataFrame:
         """The columns `names`: those in `numbers` as floats, NaN where a block lacks them, `turn` as integers, the
@@ -57,9 +57,15 @@ class Columns:
         return np.concatenate([np.empty(0, kind), *filled])
 
 
+def packed(block: Mapping[str, Column]) -> dict[str, Any]:
+    """Texts as Arrow arrays, numbers as NumPy ones: a twentieth of the memory of Python's objects."""
+    return {name: _packed(values) for name, values in block.items()}
+
+
 def _packed(values: Column) -> Any:
-    """Texts as an Arrow array, numbers as a NumPy one: a twentieth of the memory of Python's objects."""
-    return pa.array(values, type=pa.string()) if isinstance(values[0], str) else np.asarray(values, dtype=np.float64)
+    if isinstance(values, list) and values and isinstance(values[0], str):
+        return pa.array(values, type=pa.string())
+    return values if isinstance(values, pa.Array) else np.asarray(values, dtype=np.float64)
 
 
 def score_columns(records: Sequence[Record], scores: Sequence[Scores], dense: Answers) -> dict[str, Column]:
@@ -94,6 +100,7 @@ def score_columns(records: Sequence[Record], scores: Sequence[Scores], dense: An
         "kl_to_dense": [nan if it is None or it.kl_to_dense is None else it.kl_to_dense for it in said],
         "common_tokens": [common for common, _ in same],
         "same_as_dense": [equal for _, equal in same],
+        "gold_kept": [nan if record.gold_kept is None else record.gold_kept for record in records],
     }
 
 
@@ -107,7 +114,9 @@ def cost_columns(records: Sequence[Record]) -> dict[str, Column]:
     values: dict[str, NDArray[np.float64]] = {}
     for place, record in enumerate(records):
         for name, value in _costs(record).items():
-            values.setdefault(name, np.full(len(records), nan))[place] = value
+            if name not in values:
+                values[name] = np.full(len(records), nan)
+            values[name][place] = value
     return columns | values
 
 

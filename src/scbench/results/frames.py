@@ -17,7 +17,7 @@ from scbench.results.files import write_bytes_atomic
 LABELS = ("cell", "model", "method", "budget", "task", "mode", "setting")
 KEY = ("cell", "session", "turn")
 BYTES = ("kv_dense", "kv_stored", "kv_touched")
-FIDELITY = ("gold_tokens", "gold_log_likelihood", "kl_to_dense", "common_tokens", "same_as_dense")
+FIDELITY = ("gold_tokens", "gold_log_likelihood", "kl_to_dense", "common_tokens", "same_as_dense", "gold_kept")
 QUARTERS = ("quarter_1", "quarter_2", "quarter_3", "quarter_4")
 NUMBERS = ("strict", "ref", *QUARTERS, "prompt_tokens", "output_tokens", "answer_cut", *BYTES, *FIDELITY)
 SCORES = (*LABELS, "context", "session", "turn", "subtask", "outcome", "ref_raised", *NUMBERS)
@@ -33,7 +33,8 @@ class Scored:
                `quarter_1` … `quarter_4` are the strict scores of the quarters of a long answer, NaN for other tasks;
                bytes are NaN where the record has none; `answer_cut` is 1 where the window cut the answer away
                `gold_log_likelihood` is the sum over `gold_tokens`; `common_tokens` are those before the first that
-               differs from the dense cell's answer, `same_as_dense` is 1 where none does, NaN without a dense cell
+               differs from the dense cell's answer, `same_as_dense` is 1 where none does, NaN without a dense cell;
+               `gold_kept` is the share of the right answer's tokens that the cache still held
     `costs`    one row per turn: `KEY`, and the seconds of each stage by scope (`prefill_shared_s`); where
                the scope is a batch, its width too (`decode_batch_width`); `prefill_peak_bytes`, `decode_peak_bytes`
     `failures` one row, all texts, per failed turn (oom, timeout, error), per cell that failed whole

@@ -16,7 +16,7 @@ from scbench.results.bootstrap import MISSING, Interval
 from scbench.results.comparing import compare
 from scbench.results.comparison import Comparison
 from scbench.results.costs import NOTHING, Cost, cell_costs
-from scbench.results.frames import KEY, QUARTERS, Scored, read_scored
+from scbench.results.frames import FIDELITY, KEY, QUARTERS, Scored, read_scored
 from scbench.results.labels import Label, labels
 from scbench.results.statistics import cell_means, counted, turn_means
 from scbench.results.sweep import Sweep, read_sweep
@@ -61,6 +61,12 @@ class Summary:
     def mean(self, fingerprint: str | None, column: str) -> float:
         """A cell's mean: `strict`, `ref` and `quarter_1` … in %, `kv_stored` in MiB, `kv_share` in % of dense."""
         return _at(self._means, fingerprint, column)
+
+    def fidelity(self, fingerprint: str, column: str) -> float:
+        """A cell's mean over the turns that have it: `gold_log_likelihood` (per token, in nats), `kl_to_dense` (nats),
+        `common_tokens`; `same_as_dense` and `gold_kept` in %.
+        """
+        return _at(self._fidelity, fingerprint, column)
 
     def turn(self, fingerprint: str, turn: int) -> float:
         """A cell's mean strict score at a turn (from 0), in %."""
@@ -146,6 +152,13 @@ class Summary:
     def _means(self) -> Means:
         means = cell_means(self._counted, ("strict", "ref", "kv_stored", "kv_share", *QUARTERS))
         return means.to_dict("index")
+
+    @cached_property
+    def _fidelity(self) -> Means:
+        turns = self._counted[["cell", *FIDELITY]]
+        per_token = turns["gold_log_likelihood"] / turns["gold_tokens"]
+        shares = {name: 100 * turns[name] for name in ("same_as_dense", "gold_kept")}
+        return turns.assign(gold_log_likelihood=per_token, **shares).groupby("cell").mean().to_dict("index")
 
     @cached_property
     def _turn_means(self) -> dict[Hashable, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 from scbench.record import Outcome
@@ -61,6 +62,7 @@ def all_tables(summary: Summary) -> list[Table]:
         *(table for table in models if table is not None),
         published_table(),
         cells_table(summary),
+        *fidelity_tables(summary),
         costs_table(summary),
         failures_table(summary),
     ]
@@ -176,6 +178,35 @@ def cells_table(summary: Summary, mode: str | None = None) -> Table:
     )
     title = f"Cells, {mode}" if mode else "Cells"
     return _table("cells", title, note, ("mode", "task", *ROW), columns, rows)
+
+
+def fidelity_tables(summary: Summary) -> list[Table]:
+    """How far each cell is from dense, and how much of the right answers it still held; none where nothing is known."""
+    measures = {
+        "gold kept %": ("gold_kept", 1),
+        "gold nats/token": ("gold_log_likelihood", 3),
+        "KL to dense": ("kl_to_dense", 4),
+        "tokens in common": ("common_tokens", 1),
+        "same as dense %": ("same_as_dense", 1),
+    }
+    rows: list[list[Value]] = [
+        [
+            *(label.mode, label.title, label.model, label.row, label.setting),
+            *(summary.fidelity(fingerprint, column) for column, _ in measures.values()),
+        ]
+        for fingerprint, label in summary.labels.items()
+    ]
+    if all(isnan(float(value)) for row in rows for value in row[-len(measures) :]):
+        return []
+    note = (
+        "Means over the turns that have the measure. gold kept: of the right answer's tokens in the context, those "
+        "that the cache still held or let the answer read (mean over layers and KV heads; n/a where the context does "
+        "not have the answer's text, and where a method rewrote it). gold nats/token: log-likelihood of the right "
+        "answer. KL: of the predictions along it from dense's, in nats. tokens in common: with dense's answer, before "
+        "the first that differs."
+    )
+    columns = [Column(name, digits) for name, (_, digits) in measures.items()]
+    return [_table("fidelity", "Fidelity", note, ("mode", "task", *ROW), columns, rows)]
 
 
 def costs_table(summary: Summary) -> Table:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 from scbench.tasks.session import Answer
 
 _ARTICLES = frozenset({"a", "an", "the"})
+_POSSESSIVE = re.compile(r"['’]s\b")
+_INSIDE = re.compile(r"(?<=\d),(?=\d)|['’]")
+_WORD = re.compile(r"[^\W_]+")
 
 
 def strict(prediction: str, gold: Answer) -> float:
@@ -47,14 +51,18 @@ def words(text: str) -> list[str]:
     if not plain.isascii():
         decomposed = unicodedata.normalize("NFKD", plain)
         plain = "".join(sign for sign in decomposed if not unicodedata.combining(sign))
-    plain = re.sub(r"['’]s\b", "", plain)
-    plain = re.sub(r"(?<=\d),(?=\d)|['’]", "", plain)
-    return [word for word in re.findall(r"[^\W_]+", plain) if word not in _ARTICLES]
+    plain = _INSIDE.sub("", _POSSESSIVE.sub("", plain))
+    return [word for word in _WORD.findall(plain) if word not in _ARTICLES]
+
+
+@lru_cache(maxsize=1 << 14)  # every method is asked for the same answers
+def _wanted(gold: str) -> tuple[str, ...]:
+    return tuple(words(gold))
 
 
 def _says(prediction: str, gold: str) -> float:
-    wanted, said = words(gold), words(prediction)
+    wanted = _wanted(gold)
     if not wanted:
         text = gold.strip().casefold()
         return float(bool(text) and prediction.strip().casefold() == text)
-    return float(f" {' '.join(wanted)} " in f" {' '.join(said)} ")
+    return float(f" {' '.join(wanted)} " in f" {' '.join(words(prediction))} ")
