@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -44,16 +44,17 @@ def fitted(method: Method, limit: Limit, base: Base, shape: KvShape) -> Method:
     little. Raises `ScbenchError` if even the smallest one is too large.
     """
     trial = Trial(base, shape)
+    every = dict.fromkeys(shape.layers, 1)
+    layers: dict[int, int] = {}  # one of those that cost the same, and how many they are
 
     def fits(tried: Method) -> bool:
-        total = 0
-        for cost in trial.costs(tried):
-            total += cost.touched if limit.touched else cost.stored
-            if total > limit.bytes:
-                return False
-        return True
+        if not layers:
+            layers.update(trial.alike(tried))
+        return trial.total(tried, layers, limit.touched) <= limit.bytes
 
     found = method.largest(fits, base.tokens)
+    if found is not None and trial.total(found, every, limit.touched) != trial.total(found, layers, limit.touched):
+        found = method.largest(lambda tried: trial.total(tried, every, limit.touched) <= limit.bytes, base.tokens)
     if found is None:
         what = "touches" if limit.touched else "stores"
         share = limit.bytes / max(1, shape.dense(base.tokens))
@@ -72,20 +73,30 @@ class Trial:
         self.shape = shape
         self._k_GLD = self._random(shape.kv_heads, base.tokens)
 
-    def costs(self, method: Method) -> Iterator[Footprint]:
-        """Per layer what the method's KV costs, as the engine counts it."""
-        acts = method.takes_part(self.base)
+    def total(self, method: Method, layers: Mapping[int, int], touched: bool) -> int:
+        """Bytes stored, or touched, by so many layers like each of `layers`."""
+        costs = ((self.cost(method, number), count) for number, count in layers.items())
+        return sum(count * (cost.touched if touched else cost.stored) for cost, count in costs)
+
+    def alike(self, method: Method) -> dict[int, int]:
+        """Of layers on which it costs the same, the first, and how many there are."""
+        found: dict[Footprint, list[int]] = {}
         for number in self.shape.layers:
-            layer = Layer(number, self.shape.count, self.shape.query_heads // self.shape.kv_heads)
-            cache = DenseSegment(0, self._k_GLD, self._k_GLD)
-            parts: list[Segment] = [cache]
-            if acts and method.acts_on(layer):
-                made = self._made(method, cache, layer)
-                parts = [made, *([cache.since(made.stop)] if made.stop < self.base.tokens else [])]
-            found = [part.footprint(self.base.tokens) for part in parts]
-            yield Footprint(
-                sum(one.tokens for one in found), sum(one.stored for one in found), sum(one.touched for one in found)
-            )
+            found.setdefault(self.cost(method, number), []).append(number)
+        return {numbers[0]: len(numbers) for numbers in found.values()}
+
+    def cost(self, method: Method, number: int) -> Footprint:
+        """What the method's KV of a layer costs, as the engine counts it."""
+        layer = Layer(number, self.shape.count, self.shape.query_heads // self.shape.kv_heads)
+        cache = DenseSegment(0, self._k_GLD, self._k_GLD)
+        parts: list[Segment] = [cache]
+        if method.takes_part(self.base) and method.acts_on(layer):
+            made = self._made(method, cache, layer)
+            parts = [made, *([cache.since(made.stop)] if made.stop < self.base.tokens else [])]
+        found = [part.footprint(self.base.tokens) for part in parts]
+        return Footprint(
+            sum(one.tokens for one in found), sum(one.stored for one in found), sum(one.touched for one in found)
+        )
 
     def _made(self, method: Method, cache: DenseSegment, layer: Layer) -> Segment:
         window = min(method.queries, self.base.tokens)

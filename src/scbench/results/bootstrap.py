@@ -14,6 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ class Interval(NamedTuple):
 MISSING = Interval(math.nan, math.nan, math.nan)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """What the contexts of one task say: per context (row) and statistic (column), a sum of values over sessions and
     the number of these sessions.
@@ -76,6 +77,7 @@ class Weights:
         self._known: dict[str, Floats] = {}
         self._pseudo: dict[tuple[float, int], Floats] = {}
         self._stacked: dict[tuple[str, ...], Floats] = {}
+        self._summed: WeakKeyDictionary[Part, tuple[Floats, Floats]] = WeakKeyDictionary()
 
     def of(self, contexts: Sequence[str]) -> Floats:
         """A row per draw, a column per context."""
@@ -83,6 +85,18 @@ class Weights:
         if names not in self._stacked:
             self._stacked[names] = np.stack([self._column(context) for context in names], axis=1)
         return self._stacked[names]
+
+    def summed(self, part: Part) -> tuple[Floats, Floats]:
+        """Per draw the weighted sums of a part's values, and the weighted numbers of sessions that they are sums of.
+
+        The latter as one column where they are the same for all statistics. A task is asked for alone, in its group
+        and overall.
+        """
+        if part not in self._summed:
+            drawn = self.of(part.contexts)
+            alike = bool((part.counts == part.counts[:, :1]).all())
+            self._summed[part] = drawn @ part.sums, drawn @ (part.counts[:, :1] if alike else part.counts)
+        return self._summed[part]
 
     def pseudo(self, weight: float, part: int) -> Floats:
         """The weights of the lowest and the highest pseudo-context (columns) of the `part`-th task."""
@@ -103,15 +117,16 @@ def mean_of_parts(parts: Sequence[Part], bounds: Floats, weights: Weights) -> li
     """The mean over tasks of each statistic, with its interval; tasks weigh equally, and share the pseudo-contexts
     as far as their contexts are not the same.
 
-    `bounds` are the lowest and the highest value (rows) that a session can have in each statistic (columns). A context
-    that several tasks share is drawn again in all of them together. A statistic that has fewer than `FEWEST` contexts
-    in some task has an estimate only.
+    `bounds` are the lowest and the highest value (rows) that a session can have in each statistic (columns); of a part
+    with more statistics the first ones count. A context that several tasks share is drawn again in all of them
+    together. A statistic that has fewer than `FEWEST` contexts in some task has an estimate only.
     """
     named = [name for part in parts for name in part.contexts]
     pseudo = PSEUDO / len(parts) * len(named) / len(set(named))
     drawn = sum(_draws(part, weights.pseudo(pseudo, place), bounds, weights) for place, part in enumerate(parts))
-    estimates = np.mean([part.estimates for part in parts], axis=0)
-    sizes = np.min([part.sizes for part in parts], axis=0)
+    asked = bounds.shape[1]
+    estimates = np.mean([part.estimates[:asked] for part in parts], axis=0)
+    sizes = np.min([part.sizes[:asked] for part in parts], axis=0)
     return _intervals(np.sort(np.asarray(drawn) / len(parts), axis=0), estimates, sizes)
 
 
@@ -146,13 +161,12 @@ def _part(values: Floats, groups: Sequence[Hashable]) -> Part | None:
 
 def _draws(part: Part, pseudo: Floats, bounds: Floats, weights: Weights) -> Floats:
     """The draws (rows) of each statistic (column) of one task; `pseudo` are the weights of its pseudo-contexts."""
-    drawn = weights.of(part.contexts)
-    each = part.counts.sum(axis=0) / np.maximum(part.sizes, 1)  # a pseudo-context is as large as the others
-    alike = bool((part.counts == part.counts[:, :1]).all())
-    counts, sizes = (part.counts[:, :1], each[:1]) if alike else (part.counts, each)
-    heavy = drawn @ counts + pseudo @ np.stack([sizes, sizes])
+    sums, counts = (drawn[:, : bounds.shape[1]] for drawn in weights.summed(part))
+    each = (part.counts.sum(axis=0) / np.maximum(part.sizes, 1))[: bounds.shape[1]]  # a pseudo-context is no larger
+    sizes = each[: counts.shape[1]]
+    heavy = counts + pseudo @ np.stack([sizes, sizes])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((drawn @ part.sums + pseudo @ (bounds * each)) / heavy)
+        return np.asarray((sums + pseudo @ (bounds * each)) / heavy)
 
 
 def _intervals(draws: Floats, estimates: Floats, sizes: NDArray[np.int64]) -> list[Interval]:
@@ -181,7 +195,10 @@ def _quantiles(draws: Floats, levels: Floats) -> Floats:
 def _tail(draws: Floats) -> Floats:
     """How far out 0 is in each column, as a negative normal score; beyond the last draws as if they were normal."""
     out = np.minimum((draws <= 0).sum(axis=0), (draws >= 0).sum(axis=0))
-    counted = ndtri(np.clip(out, SEEN, None) / len(draws))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        far = np.minimum(counted, -np.abs(draws.mean(axis=0)) / draws.std(axis=0))
-    return np.asarray(np.minimum(np.where(out >= SEEN, counted, far), 0))
+    normal = ndtri(np.clip(out, SEEN, None) / len(draws))
+    beyond = out < SEEN
+    if beyond.any():
+        some = draws[:, beyond]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            normal[beyond] = np.minimum(normal[beyond], -np.abs(some.mean(axis=0)) / some.std(axis=0))
+    return np.asarray(np.minimum(normal, 0))

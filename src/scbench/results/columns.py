@@ -18,7 +18,7 @@ from scbench.results.store import FAILED
 from scbench.scoring import Scores
 
 NO_QUARTERS = (nan,) * len(QUARTERS)
-Column = Sequence[object] | NDArray[np.float64] | pa.Array
+Column = Sequence[object] | NDArray[np.float64]
 
 
 class Columns:
@@ -62,7 +62,7 @@ def packed(block: Mapping[str, Column]) -> dict[str, Any]:
     return {name: _packed(values) for name, values in block.items()}
 
 
-def _packed(values: Column) -> Any:
+def _packed(values: Any) -> Any:
     if isinstance(values, list) and values and isinstance(values[0], str):
         return pa.array(values, type=pa.string())
     return values if isinstance(values, pa.Array) else np.asarray(values, dtype=np.float64)

@@ -164,9 +164,8 @@ def _of_scope(
     """The comparison over some tasks, and those by turn where `scopes` names one for them."""
     whole, by_turn = scopes
     size = min(task.part.sums.shape[1] for task in tasks) if by_turn else DIFFERENCE + 1
-    parts = [_first(task.part, size) for task in tasks]
-    intervals = mean_of_parts(parts, _bounds(contrast, size), weights)
-    contexts = np.min([one.sizes for one in parts], axis=0)
+    intervals = mean_of_parts([task.part for task in tasks], _bounds(contrast, size), weights)
+    contexts = np.min([task.part.sizes[:size] for task in tasks], axis=0)
     for column in range(0, size, 2):
         turn = column // 2 - 1 if column else None
         if turn is not None and contexts[column + DIFFERENCE] == 0:
@@ -181,10 +180,6 @@ def _of_scope(
             turns=sum(task.turns for task in tasks) if turn is None else 0,
             noise=abs(_mean([_at(task.noise, column + DIFFERENCE) for task in tasks])),
         )
-
-
-def _first(part: Part, size: int) -> Part:
-    return replace(part, sums=part.sums[:, :size], counts=part.counts[:, :size])
 
 
 def _bounds(contrast: str, size: int) -> Floats:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Record
-from scbench.results.columns import Column, Columns, cost_columns, packed, score_columns
+from scbench.results.columns import Columns, cost_columns, packed, score_columns
 from scbench.results.contexts import Key, contexts
 from scbench.results.divergence import NO_ANSWERS, answered, dense_cells
 from scbench.results.frames import FAILURES, KEY, NUMBERS, SCORES, Scored, save_scored
@@ -30,8 +30,8 @@ MANY = 100  # cells, from which on more processes are worth their start
 class _Part:
     """What one cell's records give."""
 
-    scores: Mapping[str, Column]
-    costs: Mapping[str, Column]
+    scores: Mapping[str, Any]  # as `packed` has them
+    costs: Mapping[str, Any]
     failures: tuple[Row, ...]
     documents: Mapping[str, tuple[str, ...]]  # by session
 

@@ -72,7 +72,7 @@ class Summary:
         """A cell's mean strict score at a turn (from 0), in %."""
         return self._turn_means.get((fingerprint, turn), nan)
 
-    @property
+    @cached_property
     def turns(self) -> list[int]:
         """The turns that have a mean somewhere in the sweep, from 0."""
         return sorted(self._counted["turn"].unique().tolist())
