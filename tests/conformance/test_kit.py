@@ -107,7 +107,8 @@ def test_mistakes_are_answered_in_a_line(arguments, words, capsys):
 
 
 def test_a_method_whose_own_model_is_missing_is_answered_in_a_line(tmp_path, capsys):
-    assert main(["check-method", "llmlingua2", f"method.path={tmp_path / 'gone'}"]) == 2
+    options = ["method.scorer=classifier", f"method.path={tmp_path / 'gone'}"]
+    assert main(["check-method", "llmlingua2", *options]) == 2
     assert f"method.path={tmp_path / 'gone'}: no such folder" in capsys.readouterr().err
 
 
