@@ -25,7 +25,7 @@ NAMES = sorted(set(names(ROOT / "conf", "method")) - {"dense", "dense_repeat"}) 
 METHODS = [
     SnapKV(window=5, group="each"),
     PyramidKV(window=5, group="each"),
-    Kivi(4, 16, 0),
+    Kivi(4, 16, 3),
     Quest(page=5, dense_layers=1, group="each"),
     OracleTopK(group="each"),
     MInference(table=TABLE, **LOOKING),
