@@ -3,6 +3,7 @@ import dataclasses
 import io
 import math
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from scbench.record import Fidelity, Outcome, StageTime
 from scbench.results.comparison_tables import budgets_table, models_table
 from scbench.results.costs import Cost, pays_from
 from scbench.results.matched import levels, matched_table
-from scbench.results.scores import score_sweep
+from scbench.results.scores import score_cells, score_sweep
 from scbench.results.summary import read_summary
 from scbench.results.table import Column, Table, to_csv, to_markdown
 from scbench.results.tables import (
@@ -344,3 +345,14 @@ def test_budgets_have_columns(tmp_path):
         ("dense", "87.5"),
         ("streaming_llm", "n/a"),  # it lacks a task
     ]
+
+
+def test_scores_are_the_same_from_several_processes(tmp_path, monkeypatch):
+    sweep = summary(tmp_path).sweep
+    alone = score_cells(sweep)
+    monkeypatch.setattr("scbench.results.scores.MANY", 1)
+    monkeypatch.setattr("scbench.results.scores.TOGETHER", 1)
+    together = score_cells(sweep, workers=2)
+    for name in ("scores", "costs", "failures"):
+        pd.testing.assert_frame_equal(getattr(alone, name), getattr(together, name))
+    assert set(alone.scores.cell) == set(CELLS)
