@@ -212,6 +212,7 @@ def test_the_browser_of_answers_goes_where_it_is_told(visit, report):
     page.locator("#answer .note", has_text="session s0, turn 3").wait_for()
     page.locator("#turn-list summary").click()
     rows = page.locator("#turns tbody tr")
+    rows.nth(5).wait_for()  # a page hears of what was opened a little later
     assert rows.count() == 6
     page.select_option("#which", "wrong")
     assert all(float(text) < 1 for text in column(page.locator("#turns table"), 4))
@@ -240,6 +241,7 @@ def test_hostile_texts_are_shown_and_break_nothing(visit, hostile):
     assert shown.endswith("more characters)") and len(shown) < 30_000
     shot(page, "hostile")
     page.locator("#turn-list summary").click()
+    page.locator("#turns tbody tr").first.wait_for()
     for figure in page.locator("figure").all():
         figure.scroll_into_view_if_needed()
         figure.locator(".main-svg").first.wait_for()
