@@ -95,11 +95,8 @@ def _error(found: Tensor, wanted: Tensor) -> float:
 
 def _recall(real: stage.LayerTensors, paged: PagedSegment, q_GND: Tensor, visible: Visible) -> float:
     """The share of dense attention mass on the pages that are read."""
-    page_GNP = paged.choose(q_GND, visible)
     weight_GNL = torch.softmax(torch.matmul(q_GND, real.k_GTD.transpose(1, 2)) * real.scale, dim=-1)
-    size = paged.paging.page
-    mass_GNP = weight_GNL.reshape(*weight_GNL.shape[:2], -1, size).sum(-1)
-    return float(mass_GNP.gather(2, page_GNP).sum(-1).mean())
+    return float((weight_GNL * paged.reads(q_GND, visible)).sum(-1).mean())
 
 
 def _indexed(dense: DenseSegment, index: str, group: int) -> IndexedSegment:

@@ -1,7 +1,5 @@
 """Every kernel against the formula, and the merge rule against the undivided result."""
 
-import itertools
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from oracles import attention
 from scbench.errors import ScbenchError
 from scbench.kernels import blockwise, reference, torch_cpu, torch_cuda
 from scbench.kernels.choose import Kernels
-from scbench.kernels.merge import merge, with_sinks
+from scbench.kernels.merge import merge, merge_rows, with_sinks
 from scbench.kernels.spec import Partial
 
 CPU = torch.device("cpu")
@@ -96,6 +94,27 @@ def test_sinks_join_a_row_once(seed, kv_heads, group, tokens, keys):
         rows = slice(branch * each, (branch + 1) * each)
         expected = attention.attend(q[:, rows], k, v, lambda g, n: range(keys), 0.3, None, sinks)[0]
         torch.testing.assert_close(merged.out_GND[:, rows].double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_rows_join_what_they_are_told_to(seed, heads, rows):
+    """Three parts of the keys, of which each row has some, at a place of its own."""
+    q, k, v = tensors(seed, heads, rows, 12, 8)
+    generator = torch.Generator().manual_seed(seed)
+    has = torch.rand(3, rows, generator=generator) < 0.6
+    has[seed % 3] = True
+    parts, row_KN, at = [], torch.full((3, rows), -1), 0
+    for part in range(3):
+        seen = has[part].nonzero().flatten()[torch.randperm(int(has[part].sum()), generator=generator)]
+        keys = slice(part * 4, part * 4 + 4)
+        parts.append(reference.attend(q[:, seen], k[:, keys], v[:, keys], None, 0.3))
+        row_KN[part, seen] = torch.arange(len(seen)) + at
+        at += len(seen)
+    wanted = reference.attend(q, k, v, has.repeat_interleave(4, 0).T[None].expand(heads, -1, -1), 0.3)
+    found = merge_rows(parts, row_KN)
+    torch.testing.assert_close(found.out_GND, wanted.out_GND, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.lse_GN, wanted.lse_GN, atol=1e-5, rtol=1e-5)
 
 
 def test_a_row_that_sees_nothing_but_sinks_is_zero():
@@ -214,42 +233,6 @@ def test_the_reference_of_a_plan_is_what_its_mask_says(data, seed, kv_heads, gro
     kernels = Kernels(CPU, torch.float32, "reference")
     torch.testing.assert_close(kernels.planned(q, k, v, plan, build.SCALE, start, start + rows), wanted)
     assert kernels.used == {"reference"}
-
-
-@pytest.mark.parametrize("storey", ["auto", "reference", "torch"])
-@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 3), st.integers(1, 2), st.data())
-@settings(max_examples=20, deadline=None)
-def test_pages_are_read_as_tokens_are(storey, seed, heads, lists, each, data):
-    size, pages = 4, 6
-    q, k, v = tensors(seed, heads, lists * each, pages * size, 8)
-    chosen = data.draw(st.lists(st.integers(0, pages - 1), min_size=1, max_size=4, unique=True))
-    page_GXK = torch.tensor([*chosen, -1]).expand(heads, lists, -1)
-    read = torch.zeros(pages, dtype=torch.bool)
-    read[chosen] = True
-    mask = read.repeat_interleave(size).expand(1, lists * each, -1)
-    out, lse = Kernels(CPU, torch.float32, storey).pages(q, k, v, page_GXK, size, 0.3)
-    wanted = reference.attend(q, k, v, mask, 0.3)
-    torch.testing.assert_close(out, wanted.out_GND)
-    torch.testing.assert_close(lse, wanted.lse_GN)
-
-
-@given(st.integers(0, 999), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(0, 3))
-@settings(max_examples=20, deadline=None)
-def test_many_long_lists_of_pages_are_a_mask(seed, heads, each, size, loose):
-    lists, pages, most = 80, 7, 5
-    q, k, v = tensors(seed, heads, lists * each, pages * size + loose, 8)
-    generator = torch.Generator().manual_seed(seed)
-    page_GXK = torch.rand(heads, lists, pages, generator=generator).argsort(-1)[..., :most]
-    page_GXK[:, ::7, 2:] = -1
-    read = torch.zeros(heads, lists * each, pages * size + loose, dtype=torch.bool)
-    for head, row, place in itertools.product(range(heads), range(lists * each), range(pages * size)):
-        read[head, row, place] = place // size in page_GXK[head, row // each].tolist()
-    kernels = Kernels(CPU, torch.float32, "torch")
-    out, lse = kernels.pages(q, k, v, page_GXK, size, 0.3)
-    assert kernels.used == {"paged_mask", "blockwise"}
-    wanted = reference.attend(q, k, v, read, 0.3)
-    torch.testing.assert_close(out, wanted.out_GND)
-    torch.testing.assert_close(lse, wanted.lse_GN)
 
 
 @given(st.integers(0, 999), st.floats(0.5, 30), st.booleans())

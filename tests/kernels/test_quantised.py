@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from scbench.errors import ScbenchError
 from scbench.kernels import packing, quantised, reference
+from scbench.kernels.choose import Kernels
 from scbench.kernels.cpp import build, dequant_decode
 from scbench.kernels.packing import PackedKeys, PackedValues
 
@@ -71,6 +72,17 @@ def test_rounded_keys_and_values_are_attended_to(attend, case):
     tolerance = TOLERANCE[case["dtype"]]
     assert part.out_GND.dtype == case["dtype"]
     torch.testing.assert_close(part.out_GND.float(), wanted.out_GND, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(part.lse_GN, wanted.lse_GN, atol=1e-5, rtol=1e-5)
+
+
+@needs_compiler
+def test_keys_may_be_rounded_and_no_values(folder):
+    q, keys, _, v = tensors(3, 2, 5, 40, 96, 96, (2, 32), (2, 32), torch.float32)
+    kernels = Kernels(torch.device("cpu"), torch.float32, "auto", folder)
+    part = kernels.quantised(q, keys, None, v, 0.2)
+    assert kernels.used == {"cpp_dequant_decode"}
+    wanted = reference.attend(q, packing.unpack_keys(keys, torch.float32), v, None, 0.2)
+    torch.testing.assert_close(part.out_GND, wanted.out_GND, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part.lse_GN, wanted.lse_GN, atol=1e-5, rtol=1e-5)
 
 

@@ -12,7 +12,7 @@ from scbench.engine.adapter import Call
 from scbench.engine.tails import Tails
 from scbench.engine.view import View
 from scbench.kernels.choose import Kernels
-from scbench.kernels.merge import merge, with_sinks
+from scbench.kernels.merge import merge, merge_rows, with_sinks
 from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Segment
 
@@ -23,18 +23,6 @@ class Reading:
 
     segment: Segment
     rows: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Run:
-    """Neighbouring rows [start, stop) that see the same segments.
-
-    `parts` names those: the number of the reading, and where the run begins among its rows.
-    """
-
-    start: int
-    stop: int
-    parts: tuple[tuple[int, int], ...]
 
 
 class BatchAttention:
@@ -52,7 +40,7 @@ class BatchAttention:
         self._kernels = kernels
         self._length = torch.tensor([view.length for view in views])
         layers = [_readings(views, layer) for layer in range(len(windows))]
-        self._layers = [(readings, _runs(readings, len(views))) for readings in layers]
+        self._layers = [(readings, _places(readings, len(views))) for readings in layers]
         self._lasting: dict[tuple[int, tuple[int, ...]], Visible] = {}
         self._passing: dict[tuple[int, tuple[int, ...]], Visible] = {}
         self._position_BT = torch.empty(0)
@@ -74,22 +62,15 @@ class BatchAttention:
         own = self._tails.attend(layer, q_BHTD, k_BGTD, v_BGTD, spec, self._kernels.under(spec.softcap))
         if call.sinks_H is not None:  # once per row, and every row has tokens of its own
             own = with_sinks(own, call.sinks_H, q_BHTD.shape[0])
-        readings, runs = self._layers[layer]
-        if not readings:
-            return unfold(own.out_GND, q_BHTD.shape)
+        readings, place_KB = self._layers[layer]
         kv_heads = k_BGTD.shape[1]
+        parts = [*(self._read(reading, q_BHTD, kv_heads, spec) for reading in readings), own]
+        if place_KB is None:
+            return unfold(merge(parts).out_GND, q_BHTD.shape)
         each = q_BHTD.shape[1] // kv_heads * q_BHTD.shape[2]  # rows of one branch in a fold
-        parts = [self._read(reading, q_BHTD, kv_heads, spec) for reading in readings]
-        merged = [
-            merge(
-                [
-                    *(_cut(parts[index], first, run.stop - run.start, each) for index, first in run.parts),
-                    _cut(own, run.start, run.stop - run.start, each),
-                ]
-            ).out_GND
-            for run in runs
-        ]
-        return unfold(merged[0] if len(merged) == 1 else torch.cat(merged, dim=1), q_BHTD.shape)
+        within_1 = torch.arange(each)
+        row_KBn = torch.where(place_KB.unsqueeze(-1) < 0, -1, place_KB.unsqueeze(-1) * each + within_1)
+        return unfold(merge_rows(parts, row_KBn.flatten(1).to(q_BHTD.device)).out_GND, q_BHTD.shape)
 
     def _read(self, reading: Reading, q_BHTD: Tensor, kv_heads: int, spec: Spec) -> Partial:
         some_BHTD = _rows(q_BHTD, reading.rows)
@@ -136,15 +117,21 @@ def _readings(views: Sequence[View], layer: int) -> tuple[Reading, ...]:
     return tuple(Reading(segments[key], tuple(rows[key])) for key in segments)
 
 
-def _runs(readings: Sequence[Reading], batch: int) -> tuple[Run, ...]:
-    member = [tuple(i for i, reading in enumerate(readings) if row in reading.rows) for row in range(batch)]
-    runs, start = [], 0
-    for row in range(1, batch + 1):
-        if row == batch or member[row] != member[start]:
-            parts = tuple((i, readings[i].rows.index(start)) for i in member[start])
-            runs.append(Run(start, row, parts))
-            start = row
-    return tuple(runs)
+def _places(readings: Sequence[Reading], batch: int) -> Tensor | None:
+    """Where a branch's partial results are if those of all readings, and then the tails', lie side by side.
+
+    `place_KB` counts in branches; -1 is none. None if every branch has all readings.
+    """
+    if all(len(reading.rows) == batch for reading in readings):
+        return None
+    found: list[list[int]] = [[] for _ in range(batch)]
+    at = 0
+    for reading in readings:
+        for number, row in enumerate(reading.rows, at):
+            found[row].append(number)
+        at += len(reading.rows)
+    most = max(map(len, found))
+    return torch.tensor([[*own, *[-1] * (most - len(own)), at + row] for row, own in enumerate(found)]).T
 
 
 def _rows(tensor: Tensor, rows: tuple[int, ...]) -> Tensor:
@@ -152,9 +139,3 @@ def _rows(tensor: Tensor, rows: tuple[int, ...]) -> Tensor:
     if rows[-1] - rows[0] + 1 == len(rows):
         return tensor[rows[0] : rows[-1] + 1]
     return tensor[torch.tensor(rows, device=tensor.device)]
-
-
-def _cut(partial: Partial, first: int, count: int, each: int) -> Partial:
-    """The part of `count` branches from the one numbered `first` on; a branch has `each` rows."""
-    rows = slice(first * each, (first + count) * each)
-    return Partial(partial.out_GND[:, rows], partial.lse_GN[:, rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,8 @@ from scbench.kernels import (
 )
 from scbench.kernels.cpp import dequant_decode
 from scbench.kernels.cpp import levels as cpp_levels
+from scbench.kernels.cpp import paged_decode as cpp_paged
+from scbench.kernels.merge import merge
 from scbench.kernels.packing import PackedKeys, PackedValues, unpack_keys, unpack_values
 from scbench.kernels.plans import ByHead, Plan, Simple, VerticalSlash
 from scbench.kernels.spec import Partial
@@ -33,6 +35,7 @@ from scbench.kernels.storeys import AUTO, FLEX, REFERENCE, STOREYS, TRITON
 GATHERING = 16  # how much longer a token takes that is gathered for a list of pages, than one row under a mask
 FEW = 64  # rows, up to which a fused kernel is faster than making whole blocks float
 FEW_CPP = 512  # the same for the one in C++
+KeysValues = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -96,42 +99,46 @@ class Kernels:
         """Rows see the keys where the mask is True; a row may see none."""
         return self._attend(q_GND, k_GLD, v_GLD, mask_GNL, scale)
 
-    def pages(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, page_GXK: Tensor, size: int, scale: float) -> Partial:
-        """Rows see all tokens of their pages of `size` tokens: N / X rows in a row share a list; -1 is unused."""
-        if self._triton:
-            from scbench.kernels.triton import paged_decode
+    def pages(self, q_GND: Tensor, parts: Sequence[KeysValues], page_GXK: Tensor, size: int, scale: float) -> Partial:
+        """Rows see all tokens of their pages of `size` tokens: N / X rows in a row share a list; -1 is unused.
 
-            self.used.add(paged_decode.NAME)
-            page_GNK = page_GXK.repeat_interleave(q_GND.shape[1] // page_GXK.shape[1], dim=1)
-            return paged_decode.attend(q_GND, k_GLD, v_GLD, page_GNK, size, k_GLD.shape[1], scale)
-        rows, tokens = q_GND.shape[1], k_GLD.shape[1]
-        if rows > FEW and page_GXK[0].numel() * size * GATHERING > rows * tokens:
-            self.used.add(paged.MASKED)
-            return self.masked(q_GND, k_GLD, v_GLD, paged.mask(page_GXK, size, rows, tokens), scale)
-        self.used.add(paged.NAME)
-        return paged.attend(
-            *(q_GND, k_GLD, v_GLD, page_GXK, size),
-            lambda q, k, v: self.full(q, k, v, scale),
-            lambda q, k, v, mask: self.masked(q, k, v, mask, scale),
-        )
+        `parts` are keys and values `[G, L, D]` of stretches that follow one another, and pages are counted from the
+        first of their tokens. The last page may be short.
+        """
+        if self._cpp is not None and self._softcap is None and cpp_paged.eligible(q_GND, parts):
+            self.used.add(cpp_paged.NAME)
+            return cpp_paged.attend(q_GND, parts, page_GXK, size, scale, self._cpp)
+        (k_GLD, v_GLD), *others = parts
+        whole = k_GLD.shape[1] // size
+        found, cut = [], whole * size
+        if whole:
+            page_GXK = page_GXK.clamp(min=-1)
+            inside_GXK = page_GXK.masked_fill(page_GXK >= whole, -1)
+            found.append(self._whole_pages(q_GND, k_GLD[:, :cut], v_GLD[:, :cut], inside_GXK, size, scale))
+        rest = [(k_GLD[:, cut:], v_GLD[:, cut:]), *others]
+        if any(k.shape[1] for k, _ in rest):  # little, and read under a mask
+            k_GLD, v_GLD = (torch.cat(some, dim=1) for some in zip(*rest, strict=True))
+            mask_GNL = paged.mask(page_GXK - whole, size, q_GND.shape[1], k_GLD.shape[1])
+            found.append(self.masked(q_GND, k_GLD, v_GLD, mask_GNL, scale))
+        return merge(found)
 
     def quantised(
         self, q_GND: Tensor, keys: PackedKeys, values: PackedValues | None, v_GkD: Tensor | None, scale: float
     ) -> Partial:
         """Every row sees every rounded key; the values are rounded, or the last ones still exact (`v_GkD`).
 
-        Fused where there is something rounded on both sides and no cap; otherwise made float again first.
+        Fused where there is no cap (outside C++ also: where some values are rounded); otherwise made float again first.
         """
-        if values is not None and self._softcap is None and self._kind.storey != REFERENCE:
-            if self._triton and q_GND.shape[1] <= FEW:
+        if self._softcap is None and self._kind.storey != REFERENCE:
+            if self._cpp is not None and q_GND.shape[1] <= FEW_CPP and dequant_decode.eligible(q_GND, keys, values):
+                self.used.add(dequant_decode.NAME)
+                return dequant_decode.attend(q_GND, keys, values, v_GkD, scale, self._cpp)
+            if self._triton and values is not None and q_GND.shape[1] <= FEW:
                 from scbench.kernels.triton import dequant_decode as fused
 
                 self.used.add(fused.NAME)
                 return fused.attend(q_GND, keys, values, v_GkD, scale)
-            if self._cpp is not None and q_GND.shape[1] <= FEW_CPP and dequant_decode.eligible(q_GND, keys, values):
-                self.used.add(dequant_decode.NAME)
-                return dequant_decode.attend(q_GND, keys, values, v_GkD, scale, self._cpp)
-            if self._flash is not None:
+            if self._flash is not None and values is not None:
                 self.used.add(quantised.NAME)
                 return quantised.attend(q_GND, keys, values, v_GkD, scale)
         k_GLD = unpack_keys(keys, q_GND.dtype)
@@ -173,6 +180,26 @@ class Kernels:
         mask_TT = torch.ones(tokens, tokens, dtype=torch.bool, device=q_HTD.device).tril()
         out_GND, lse_GN = self._attend(q_GND, k_GTD, v_GTD, mask_TT.repeat(groups, 1).unsqueeze(0), scale)
         return out_GND.reshape(heads, tokens, dim), lse_GN.reshape(heads, tokens)
+
+    def _whole_pages(
+        self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, page_GXK: Tensor, size: int, scale: float
+    ) -> Partial:
+        if self._triton:
+            from scbench.kernels.triton import paged_decode
+
+            self.used.add(paged_decode.NAME)
+            page_GNK = page_GXK.repeat_interleave(q_GND.shape[1] // page_GXK.shape[1], dim=1)
+            return paged_decode.attend(q_GND, k_GLD, v_GLD, page_GNK, size, k_GLD.shape[1], scale)
+        rows, tokens = q_GND.shape[1], k_GLD.shape[1]
+        if rows > FEW and page_GXK[0].numel() * size * GATHERING > rows * tokens:
+            self.used.add(paged.MASKED)
+            return self.masked(q_GND, k_GLD, v_GLD, paged.mask(page_GXK, size, rows, tokens), scale)
+        self.used.add(paged.NAME)
+        return paged.attend(
+            *(q_GND, k_GLD, v_GLD, page_GXK, size),
+            lambda q, k, v: self.full(q, k, v, scale),
+            lambda q, k, v, mask: self.masked(q, k, v, mask, scale),
+        )
 
     def _plan_kernel(self, plan: Simple) -> ModuleType:
         """The module that executes a plan: Triton has columns and diagonals, flex gains for the others on a GPU."""

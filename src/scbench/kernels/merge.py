@@ -23,6 +23,24 @@ def merge(partials: Sequence[Partial]) -> Partial:
     return Partial(out_GND.to(partials[0].out_GND.dtype), lse_GN)
 
 
+def merge_rows(partials: Sequence[Partial], row_KN: Tensor) -> Partial:
+    """Row n of the result joins the rows `row_KN[:, n]` of all partials laid side by side; -1 is none.
+
+    Every row must see a key in one of them.
+    """
+    heads, _, dim = partials[0].out_GND.shape
+    nothing_G1D = partials[0].out_GND.new_zeros(heads, 1, dim)
+    out_GMD = torch.cat([*(one.out_GND for one in partials), nothing_G1D], dim=1)
+    lse_GM = torch.cat([*(one.lse_GN for one in partials), nothing_G1D[..., 0].float() - torch.inf], dim=1)
+    row_KN = torch.where(row_KN < 0, out_GMD.shape[1] - 1, row_KN)
+    out_GKND, lse_GKN = (
+        torch.unflatten(x.index_select(1, row_KN.flatten()), 1, tuple(row_KN.shape)) for x in (out_GMD, lse_GM)
+    )
+    weight_GKN1 = torch.softmax(lse_GKN, dim=1).unsqueeze(-1)
+    out_GND = (weight_GKN1 * out_GKND.float()).sum(dim=1)
+    return Partial(out_GND.to(out_GMD.dtype), torch.logsumexp(lse_GKN, dim=1))
+
+
 def _join(one: Partial, other: Partial) -> Partial:
     """The rule for two, in float32: with w = σ(l2 - l1) it is out = o1 + w · (o2 - o1)."""
     weight_GN = torch.sigmoid(other.lse_GN - one.lse_GN).nan_to_num_(0.0)  # -inf less -inf is NaN

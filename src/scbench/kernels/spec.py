@@ -71,6 +71,16 @@ class Visible:
         head_gT = torch.arange(self.group, device=self.lo_N.device)[:, None].expand(-1, self.tokens)
         return head_gT.reshape(-1).repeat(self.lo_N.numel() // (self.group * self.tokens))
 
+    def by_token(self, x_GND: Tensor) -> Tensor:
+        """Rows `[G, N, ...]` as `[G, X, g, ...]`: X are tokens of branches, whose query heads follow one another."""
+        x_GBgTD = torch.unflatten(x_GND, 1, (-1, self.group, self.tokens))
+        return x_GBgTD.transpose(2, 3).flatten(1, 2)
+
+    def by_head(self, x_GXgD: Tensor) -> Tensor:
+        """The inverse of `by_token`."""
+        x_GBTgD = torch.unflatten(x_GXgD, 1, (-1, self.tokens))
+        return x_GBTgD.transpose(2, 3).flatten(1, 3)
+
     def covers(self, start: int, stop: int) -> bool:
         """Whether every row sees all of [start, stop)."""
         return self.lo_max <= start and self.hi_min >= stop

@@ -58,26 +58,26 @@ class HybridSegment(Segment):
         heads, _, pages = self.bound_GCP.shape
         if self.hybrid.pages >= pages:
             return self.chosen.attend(q_GND, visible, spec, kernels)
-        q_GXgD = _grouped(q_GND, visible)
+        q_GXgD = visible.by_token(q_GND)
         each = self.hybrid.channels * pages + 2 * self.hybrid.pages * self.hybrid.page * q_GND.shape[-1]
         blocks = torch.split(q_GXgD, max(1, ENTRIES // (heads * each)), dim=1)
         parts = [self._attend(part, spec, kernels) for part in blocks]
         out_GXgD = torch.cat([part.out_GND for part in parts], dim=1)
-        lse_GXg1 = torch.cat([part.lse_GN for part in parts], dim=1).unsqueeze(-1)
-        return Partial(_rows(out_GXgD, visible), _rows(lse_GXg1, visible).squeeze(-1))
+        lse_GXg = torch.cat([part.lse_GN for part in parts], dim=1)
+        return Partial(visible.by_head(out_GXgD), visible.by_head(lse_GXg))
 
     def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
         """The tokens of the pages that each row chooses."""
         if self.hybrid.pages >= self.bound_GCP.shape[-1]:
             return self.chosen.reads(q_GND, visible)
-        q_GXgD = _grouped(q_GND, visible)
+        q_GXgD = visible.by_token(q_GND)
         page_GXK = self.choose(q_GXgD)
         page_GXP = torch.zeros(*page_GXK.shape[:2], self.bound_GCP.shape[-1], dtype=torch.bool, device=q_GND.device)
         chosen_GXL = page_GXP.scatter_(-1, page_GXK, True).repeat_interleave(self.hybrid.page, dim=-1)
         read_GXL = chosen_GXL.new_zeros(*page_GXK.shape[:2], self.stop - self.start)
         place_GXL = (self.chosen.position_GL - self.start).unsqueeze(1).expand_as(chosen_GXL)
         read_GXL.scatter_(-1, place_GXL, chosen_GXL)
-        return _rows(read_GXL.unsqueeze(2).expand(-1, -1, q_GXgD.shape[2], -1), visible)
+        return visible.by_head(read_GXL.unsqueeze(2).expand(-1, -1, q_GXgD.shape[2], -1))
 
     def holds(self) -> Tensor:
         """The chosen tokens: the others are out of this answer's reach."""
@@ -115,17 +115,5 @@ class HybridSegment(Segment):
         """`out_GXgD` and `lse_GXg`: the rows of a group follow one another, and read the same pages."""
         k_GLD, v_GLD = self.chosen.k_GLD, self.chosen.v_GLD
         page_GXK = self.choose(q_GXgD)
-        part = kernels.pages(q_GXgD.flatten(1, 2), k_GLD, v_GLD, page_GXK, self.hybrid.page, spec.scale)
+        part = kernels.pages(q_GXgD.flatten(1, 2), [(k_GLD, v_GLD)], page_GXK, self.hybrid.page, spec.scale)
         return Partial(part.out_GND.reshape(q_GXgD.shape), part.lse_GN.reshape(q_GXgD.shape[:3]))
-
-
-def _grouped(q_GND: Tensor, visible: Visible) -> Tensor:
-    """Rows as `[G, branches · tokens, g, D]`."""
-    q_GBgTD = torch.unflatten(q_GND, 1, (-1, visible.group, visible.tokens))
-    return q_GBgTD.transpose(2, 3).flatten(1, 2)
-
-
-def _rows(x_GXgD: Tensor, visible: Visible) -> Tensor:
-    """The inverse of `_grouped`."""
-    x_GBTgD = torch.unflatten(x_GXgD, 1, (-1, visible.tokens))
-    return x_GBTgD.transpose(2, 3).flatten(1, 3)

@@ -99,7 +99,8 @@ class IndexedSegment(Segment):
         each = visible.group if self.indexing.together and visible.tokens == 1 else 1  # rows that read the same tokens
         block = max(1, FOUND // (chosen_GNK[:, 0].numel() * q_GND.shape[2]) // each) * each
         blocks = zip(torch.split(q_GND, block, dim=1), torch.split(chosen_GNK, block, dim=1), strict=True)
-        found = [self._found(q, chosen, each, spec, kernels) for q, chosen in blocks]
+        kv = [(part.k_GLD, part.v_GLD) for part in self.parts]
+        found = [kernels.pages(q, kv, chosen[:, ::each], 1, spec.scale) for q, chosen in blocks]
         parts.append(Partial(torch.cat([f.out_GND for f in found], dim=1), torch.cat([f.lse_GN for f in found], dim=1)))
         return merge(parts)
 
@@ -160,20 +161,6 @@ class IndexedSegment(Segment):
     @property
     def _reads_all(self) -> bool:
         return self.indexing.k >= self._indexed
-
-    def _found(self, q_GND: Tensor, chosen_GNK: Tensor, each: int, spec: Spec, kernels: Kernels) -> Partial:
-        """Tokens of the first part are gathered, those of the short rest are masked."""
-        first = self.parts[0]
-        size = first.stop - first.start
-        token_GXK = chosen_GNK[:, ::each].masked_fill(chosen_GNK[:, ::each] >= size, -1)
-        parts = [kernels.pages(q_GND, first.k_GLD, first.v_GLD, token_GXK, 1, spec.scale)]
-        rest = _kv(self.parts, max(size, self.shelves[0].start), self.shelves[-1].stop)
-        if rest:
-            read_GNL = _marked(chosen_GNK, self.shelves[-1].stop)
-            for at, k_GLD, v_GLD in rest:
-                mask_GNL = read_GNL[..., at : at + k_GLD.shape[1]]
-                parts.append(kernels.masked(q_GND, k_GLD, v_GLD, mask_GNL, spec.scale))
-        return merge(parts)
 
 
 def _shelved(parts: tuple[DenseSegment, ...], rule: Indexing, shelves: tuple[Shelf, ...]) -> tuple[Shelf, ...]:

@@ -13,7 +13,7 @@ from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Footprint, Segment
 from scbench.segments.dense import DenseSegment
 
-ENTRIES = 1 << 26  # of a mask held at once
+ENTRIES = 1 << 26  # of scores held at once
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,32 @@ class PagedSegment(Segment):
             raise RuntimeError("a paged segment is read as it was at its point, and not in part")
         if self.paging.pages >= self.low_GPD.shape[1]:
             return merge([part.attend(q_GND, visible, spec, kernels) for part in self.parts])
-        if visible.tokens > 1:
-            return self._attend_many(q_GND, visible, spec, kernels)
-        return self._attend_one(q_GND, visible, spec, kernels)
+        q_GXgD = self._choosers(q_GND, visible)
+        heads, _, each, _ = q_GXgD.shape
+        kv = [(part.k_GLD, part.v_GLD) for part in self.parts]
+        some = max(1, ENTRIES // (heads * each * (self.stop - self.start)))
+        parts = [
+            kernels.pages(q.flatten(1, 2), kv, self.choose(q), self.paging.page, spec.scale)
+            for q in torch.split(q_GXgD, some, dim=1)
+        ]
+        out_GND, lse_GN = (torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+        if each == 1 or visible.tokens == 1:  # the order is the same
+            return Partial(out_GND, lse_GN)
+        return Partial(*(visible.by_head(torch.unflatten(x, 1, (-1, each))) for x in (out_GND, lse_GN)))
 
     def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
         """The tokens of the pages that each row chooses."""
         tokens = self.stop - self.start
         if self.paging.pages >= self.low_GPD.shape[1]:
             return super().reads(q_GND, visible)
-        read_GNP = _read(self.choose(q_GND, visible), self.low_GPD.shape[1])
-        return read_GNP.repeat_interleave(self.paging.page, dim=-1)[..., :tokens]
+        q_GXgD = self._choosers(q_GND, visible)
+        heads, choosers, each, _ = q_GXgD.shape
+        read_GXP = torch.zeros(heads, choosers, self.low_GPD.shape[1], dtype=torch.bool, device=q_GND.device)
+        read_GXP.scatter_(2, self.choose(q_GXgD), True)
+        read_GXL = read_GXP.repeat_interleave(self.paging.page, dim=-1)[..., :tokens]
+        if each == 1:
+            return read_GXL
+        return visible.by_head(read_GXL.unsqueeze(2).expand(-1, -1, each, -1))
 
     def footprint(self, stop: int) -> Footprint:
         """All tokens and the bounds are stored; a token reads the bounds and its pages.
@@ -101,77 +116,23 @@ class PagedSegment(Segment):
         bounds = 2 * heads * pages * dim * self.low_GPD.element_size()
         return Footprint(tokens, tokens * token + bounds, read * token + bounds)
 
-    def choose(self, q_GND: Tensor, visible: Visible) -> Tensor:
-        """The pages that each row reads, best first: `[G, N, pages]`; the same for a group that is together."""
-        score_GNP = self._scores(q_GND)
-        if self.paging.together and visible.group > 1:
-            heads, rows, pages = score_GNP.shape
-            score_GBgTP = score_GNP.reshape(heads, -1, visible.group, visible.tokens, pages)
-            shared = score_GBgTP.mean(dim=2, keepdim=True).topk(self.paging.pages, dim=-1).indices
-            return shared.expand(-1, -1, visible.group, -1, -1).reshape(heads, rows, -1)
-        return score_GNP.topk(self.paging.pages, dim=-1).indices
-
-    def _scores(self, q_GND: Tensor) -> Tensor:
-        high_GDP = self.high_GPD.transpose(1, 2)
+    def choose(self, q_GXgD: Tensor) -> Tensor:
+        """The pages that choosers read, best first: `[G, X, pages]`; the g rows of one choose by their mean score."""
         if self.paging.page == 1:  # a key is its own bound
-            return torch.matmul(q_GND, high_GDP)
-        score_GNP = torch.matmul(q_GND.clamp(min=0), high_GDP)
-        return score_GNP.add_(torch.matmul(q_GND.clamp(max=0), self.low_GPD.transpose(1, 2)))
-
-    def _attend_one(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
-        """One token per branch: the chosen pages of the first part are gathered, the rest is read under a mask."""
-        chosen_GNK = self.choose(q_GND, visible)
-        first, page = self.parts[0], self.paging.page
-        whole = (first.stop - first.start) // page
-        loose = self._loose(whole)
-        parts = []
-        if whole:
-            each = visible.group if self.paging.together else 1  # rows that read the same pages
-            page_GXK = chosen_GNK[:, ::each]
-            page_GXK = page_GXK.masked_fill(page_GXK >= whole, -1)
-            parts.append(kernels.pages(q_GND, first.k_GLD, first.v_GLD, page_GXK, page, spec.scale))
-        if loose:
-            read_GNP = _read(chosen_GNK, self.low_GPD.shape[1])
-            k_GLD, v_GLD = (torch.cat(some, dim=1) for some in zip(*loose, strict=True))
-            parts.append(self._masked(q_GND, first.start + whole * page, k_GLD, v_GLD, read_GNP, spec, kernels))
-        return merge(parts)
-
-    def _attend_many(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
-        """Many tokens: every part under a mask, branch by branch and block by block of tokens."""
-        read_GNP = _read(self.choose(q_GND, visible), self.low_GPD.shape[1])
-        block = max(1, ENTRIES // (q_GND.shape[0] * (self.stop - self.start)))
-        done = []
-        for at in range(0, q_GND.shape[1], block):
-            rows = slice(at, at + block)
-            done.append(
-                merge(
-                    [
-                        self._masked(q_GND[:, rows], p.start, p.k_GLD, p.v_GLD, read_GNP[:, rows], spec, kernels)
-                        for p in self.parts
-                    ]
-                )
+            score_GXP = torch.matmul(q_GXgD.mean(2), self.high_GPD.transpose(1, 2))
+        else:  # the mean over rows of a sum over channels is the sum over channels of means
+            high_GXP, low_GXP = (
+                torch.matmul(side_GXgD.mean(2), bound_GPD.transpose(1, 2))
+                for side_GXgD, bound_GPD in ((q_GXgD.clamp(min=0), self.high_GPD), (q_GXgD.clamp(max=0), self.low_GPD))
             )
-        return Partial(torch.cat([d.out_GND for d in done], dim=1), torch.cat([d.lse_GN for d in done], dim=1))
+            score_GXP = high_GXP.add_(low_GXP)
+        return score_GXP.topk(self.paging.pages, dim=-1).indices
 
-    def _loose(self, whole: int) -> list[tuple[Tensor, Tensor]]:
-        """What lies behind the whole pages of the first part: keys and values, one piece after the other."""
-        first = self.parts[0]
-        cut = whole * self.paging.page
-        tail = [(first.k_GLD[:, cut:], first.v_GLD[:, cut:])] if first.k_GLD.shape[1] > cut else []
-        return tail + [(part.k_GLD, part.v_GLD) for part in self.parts[1:]]
-
-    def _masked(
-        self,
-        q_GND: Tensor,
-        start: int,
-        k_GLD: Tensor,
-        v_GLD: Tensor,
-        read_GNP: Tensor,
-        spec: Spec,
-        kernels: Kernels,
-    ) -> Partial:
-        place_L = torch.arange(start - self.start, start - self.start + k_GLD.shape[1], device=q_GND.device)
-        return kernels.masked(q_GND, k_GLD, v_GLD, read_GNP[:, :, place_L // self.paging.page], spec.scale)
+    def _choosers(self, q_GND: Tensor, visible: Visible) -> Tensor:
+        """The rows that choose together: `[G, X, g, D]`; g is 1 where each chooses for itself."""
+        if self.paging.together and visible.group > 1:
+            return visible.by_token(q_GND)
+        return q_GND.unsqueeze(2)
 
 
 def _bounds(k_GLD: Tensor, page: int) -> tuple[Tensor, Tensor]:
@@ -186,8 +147,3 @@ def _bounds(k_GLD: Tensor, page: int) -> tuple[Tensor, Tensor]:
         low.append(k_GLD[:, whole:].amin(1, keepdim=True))
         high.append(k_GLD[:, whole:].amax(1, keepdim=True))
     return torch.cat(low, dim=1), torch.cat(high, dim=1)
-
-
-def _read(chosen_GNK: Tensor, pages: int) -> Tensor:
-    read_GNP = torch.zeros(*chosen_GNK.shape[:2], pages, dtype=torch.bool, device=chosen_GNK.device)
-    return read_GNP.scatter_(2, chosen_GNK, True)

@@ -17,7 +17,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("dequant_decode.cpp", "levels.cpp"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("dequant_decode.cpp", "levels.cpp", "paged_decode.cpp"))
+HEADERS = (Path(__file__).with_name("numbers.h"),)
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 PATIENCE = 120  # seconds that compiling may take
 
@@ -36,7 +37,12 @@ def library(folder: Path) -> ctypes.CDLL | None:
 
 def _built(folder: Path, compiler: str) -> Path:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=PATIENCE).stdout
-    parts = (*(source.read_bytes() for source in SOURCES), " ".join((compiler, *FLAGS)).encode(), version, _processor())
+    parts = (
+        *(source.read_bytes() for source in (*SOURCES, *HEADERS)),
+        " ".join((compiler, *FLAGS)).encode(),
+        version,
+        _processor(),
+    )
     target = folder / f"scbench_kernels_{hashlib.sha256(b'|'.join(parts)).hexdigest()[:16]}.so"
     if target.exists():
         return target

@@ -21,16 +21,16 @@ def available(folder: Path) -> bool:
     return build.library(folder) is not None
 
 
-def eligible(q_GND: Tensor, keys: PackedKeys, values: PackedValues) -> bool:
+def eligible(q_GND: Tensor, keys: PackedKeys, values: PackedValues | None) -> bool:
     """Whether it can read these tensors: on the CPU, 2 or 4 bits, groups of tokens that begin with a byte."""
-    narrow = keys.bits in (2, 4) and values.bits in (2, 4)
+    narrow = keys.bits in (2, 4) and (values is None or values.bits in (2, 4))
     return q_GND.device.type == "cpu" and narrow and keys.group * keys.bits % 8 == 0
 
 
 def attend(
     q_GND: Tensor,
     keys: PackedKeys,
-    values: PackedValues,
+    values: PackedValues | None,
     v_rest_GkD: Tensor | None,
     scale: float,
     folder: Path,
@@ -47,7 +47,7 @@ def attend(
         None if tensor is None else _whole_heads(tensor)
         for tensor in (
             *(keys.code_GnD, keys.scale_GmD, keys.low_GmD),
-            *(values.code_Gnd, values.scale_Gnm, values.low_Gnm),
+            *((None,) * 3 if values is None else (values.code_Gnd, values.scale_Gnm, values.low_Gnm)),
             None if v_rest_GkD is None else v_rest_GkD.float(),
         )
     ]
@@ -55,7 +55,8 @@ def attend(
     lse_GN = torch.empty(heads, rows)
     pointers = (q32_GND, *inputs, out_GND, lse_GN)
     steps = [0 if tensor is None else tensor.stride(0) for tensor in inputs]
-    sizes = (heads, rows, dim, keys.tokens, keys.bits, keys.group, values.tokens, values.bits, values.group)
+    rounded = (0, keys.bits, dim) if values is None else (values.tokens, values.bits, values.group)
+    sizes = (heads, rows, dim, keys.tokens, keys.bits, keys.group, *rounded)
     failed = library.scbench_dequant_decode(
         *(ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in pointers),
         (ctypes.c_int64 * len(steps))(*steps),
@@ -64,7 +65,7 @@ def attend(
         ctypes.c_int64(torch.get_num_threads()),
     )
     if failed:
-        raise ScbenchError(f"the kernel {NAME} reads 2 or 4 bits, not {keys.bits} and {values.bits}")
+        raise ScbenchError(f"the kernel {NAME} reads 2 or 4 bits, not {keys.bits} and {rounded[1]}")
     return Partial(out_GND.to(q_GND.dtype), lse_GN)
 
 
