@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kernels import plan_builders as build
 from oracles import attention
 from scbench.errors import ScbenchError
-from scbench.kernels import blockwise, reference, torch_cpu, torch_cuda
+from scbench.kernels import blockwise, masked, reference, torch_cpu, torch_cuda
 from scbench.kernels.choose import Kernels
 from scbench.kernels.merge import merge, merge_rows, with_sinks
 from scbench.kernels.spec import Partial
@@ -46,13 +46,17 @@ def test_unmasked(kernel, seed, size, dtype):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 999), sizes)
-@pytest.mark.parametrize("module", [reference, blockwise])
-def test_masked_rows_may_see_nothing(module, seed, size):
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("module", [reference, blockwise, masked])
+def test_masked_rows_may_see_nothing(module, alike, seed, size):
     q, k, v = tensors(seed, *size)
-    mask = torch.rand(q.shape[0], q.shape[1], k.shape[1], generator=torch.Generator().manual_seed(seed)) < 0.4
+    heads = 1 if alike else q.shape[0]
+    mask = torch.rand(heads, q.shape[1], k.shape[1], generator=torch.Generator().manual_seed(seed)) < 0.4
     mask[:, 0] = False
-    expected = attention.attend(q, k, v, lambda g, n: mask[g, n].nonzero().flatten().tolist(), 0.3)
-    close(module.attend(q, k, v, mask, 0.3), *expected)
+    expected = attention.attend(q, k, v, lambda g, n: mask[min(g, heads - 1), n].nonzero().flatten().tolist(), 0.3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masked, "ENTRIES", heads * k.shape[1] * 4)  # blocks of four rows
+        close(module.attend(q, k, v, mask, 0.3), *expected)
 
 
 @settings(max_examples=30, deadline=None)

@@ -15,6 +15,7 @@ from scbench.kernels import (
     blockwise,
     by_head,
     codes,
+    masked,
     paged,
     quantised,
     reference,
@@ -97,6 +98,9 @@ class Kernels:
 
     def masked(self, q_GND: Tensor, k_GLD: Tensor, v_GLD: Tensor, mask_GNL: Tensor, scale: float) -> Partial:
         """Rows see the keys where the mask is True; a row may see none."""
+        if self._flash is torch_cpu:
+            self.used.add(masked.NAME)
+            return masked.attend(q_GND, k_GLD, v_GLD, mask_GNL, scale)
         return self._attend(q_GND, k_GLD, v_GLD, mask_GNL, scale)
 
     def pages(self, q_GND: Tensor, parts: Sequence[KeysValues], page_GXK: Tensor, size: int, scale: float) -> Partial:

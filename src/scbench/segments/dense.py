@@ -11,6 +11,8 @@ from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Footprint, Segment
 from scbench.segments.kept import KeptSegment
 
+SHORT = 512  # tokens: one pass under a mask takes less time than a pass for what all rows see and one for the rest
+
 
 class DenseSegment(Segment):
     """Keys and values `[G, L, D]` of the logical positions [start, start + L).
@@ -103,7 +105,8 @@ class DenseSegment(Segment):
         if low >= high:
             return Partial.nothing(q_GND)
         common_low, common_high = self._inside(visible.lo_max), self._inside(visible.hi_min)
-        if common_low >= common_high:
+        ragged = low < common_low or common_high < high
+        if common_low >= common_high or (ragged and high - low <= SHORT):
             return self._masked(q_GND, visible, spec, kernels, low, high)
         parts = [self._unmasked(q_GND, spec, kernels, common_low, common_high)]
         if low < common_low:
