@@ -97,7 +97,7 @@ def _widest(places: Iterable[Spot]) -> list[Spot]:
 
 def _front_rows(summary: Summary, model: str, spot: Spot) -> list[tuple[Value, ...]]:
     rows = [row for row in contenders(summary, model) if row.mode == spot.mode]
-    marks = {row.name: point for row in rows if not row.bound for point in stored_and_strict(summary, row, spot)}
+    marks = {row.name: point for row in rows if not row.bound for point in stored_and_strict(summary, model, row, spot)}
     names = {point.text for point in front(marks.values())}
     dense = [row.name for row in rows if row.method == "dense" and row.name in marks]
     base = marks[dense[0]] if len(dense) == 1 else None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from math import nan
 
 import numpy as np
@@ -19,6 +23,7 @@ from scbench.results.pairs import REFERENCES, peers, repeats
 
 ALL = 100.0  # %, what a score is at most
 BESIDE_DENSE = frozenset({"dense", "first_turn"})  # the contrasts whose peer is dense, which has a noise of its own
+THREADS = 8  # at most
 SILENT: Floats = np.empty(0)
 ONE, DIFFERENCE = 0, 1  # the first statistics of a part: the row's own mean, and its difference; then one per turn
 
@@ -49,20 +54,33 @@ def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.D
     weights = Weights()
     repeated = repeats(cells)
     rows = _rows(labels)
+    expected = [_expected(labels, row) for row in rows]
     found: list[Comparison] = []
-    for contrast, peer_of in peers(cells, labels).items():
-        noises = _noises(contrast, repeated, answers) if contrast in BESIDE_DENSE else {}
-        for row in rows:
-            asked = {title: cell for title, cell in row.cells.items() if cell in peer_of}
-            tasks = {
-                title: _compared(
-                    contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], SILENT)
-                )
-                for title, cell in asked.items()
-                if cell in answers and peer_of[cell] in answers
-            }
-            found += _of_row(contrast, row, asked.keys(), tasks, _expected(labels, row), weights)
+    # Drawing, multiplying and sorting let other threads run; the weights that they share depend on names only.
+    with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
+        for contrast, peer_of in peers(cells, labels).items():
+            noises = _noises(contrast, repeated, answers) if contrast in BESIDE_DENSE else {}
+            of_row = partial(_compare_row, contrast, peer_of, answers, noises, weights)
+            found += chain.from_iterable(pool.map(of_row, rows, expected))
     return tuple(_adjusted(found))
+
+
+def _compare_row(
+    contrast: str,
+    peer_of: Mapping[str, str],
+    answers: Mapping[str, Answers],
+    noises: Mapping[str, Floats],
+    weights: Weights,
+    row: Row,
+    expected: Mapping[str, str],
+) -> list[Comparison]:
+    asked = {title: cell for title, cell in row.cells.items() if cell in peer_of}
+    tasks = {
+        title: _compared(contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], SILENT))
+        for title, cell in asked.items()
+        if cell in answers and peer_of[cell] in answers
+    }
+    return list(_of_row(contrast, row, asked.keys(), tasks, expected, weights))
 
 
 def _rows(labels: Mapping[str, Label]) -> list[Row]:

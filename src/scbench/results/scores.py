@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from scbench.record import Record
+from scbench.results.collecting import uncollected
 from scbench.results.columns import Columns, cost_columns, packed, score_columns
 from scbench.results.contexts import Key, contexts
 from scbench.results.divergence import NO_ANSWERS, answered, dense_cells
@@ -108,6 +109,7 @@ def _groups(sweep: Sweep) -> Iterator[_Group]:
             yield _Group(own, some, peer)
 
 
+@uncollected()
 def _score(group: _Group) -> list[tuple[str, _Part]]:
     sweep, peer = group.sweep, group.dense
     answers = NO_ANSWERS if peer is None else answered(sweep_records(sweep, peer))

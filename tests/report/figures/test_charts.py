@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scbench.record import Diagnostics, Fidelity, Outcome, StageTime
-from scbench.report.figures import attention, budgets, divergence, lengths, memory, stages, tasks, turns
+from scbench.report.figures import (
+    attention,
+    budgets,
+    divergence,
+    interactive,
+    lengths,
+    memory,
+    stages,
+    static,
+    tasks,
+    turns,
+)
 from scbench.report.figures.catalogue import all_charts
 from scbench.report.figures.chart import Point
 from scbench.report.figures.style import styles
@@ -65,6 +76,36 @@ def test_memory_has_a_mark_at_every_mean_and_joins_budgets(tmp_path):
         "streaming_llm": [(3, 25), (4, 50)],
         "Pareto front": [(3, 25), (4, 25), (4, 50), (8, 50), (8, 75)],
     }
+
+
+def test_marks_have_the_intervals_of_the_tables(tmp_path):
+    cells = {name: CELLS[name] for name in ("d1", "d2", "s1", "s2")}
+    records = [
+        answers(name, f"s{number}", [number % 3 > 0, name[0] == "d"], stored=MIB)
+        for name in cells
+        for number in range(10)
+    ]
+    path = write_sweep(tmp_path, cells, records, sessions=[f"s{number}" for number in range(10)])
+    score_sweep(path)
+    made = read_summary(path)
+    mean, first, _ = memory.chart(made, "tiny").panels
+    (dense,) = first.series[0].points
+    assert (dense.low, dense.high) == made.interval("d1")[1:3]
+    assert dense.low < dense.y < dense.high
+    (dropped,) = mean.series[1].points
+    assert (dropped.low, dropped.high) == made.overall("tiny", "streaming_llm (25%)", "", "multi_turn", "gen")[1:3]
+    assert dropped.low < dropped.y < dropped.high < dense.high
+    assert budgets.chart(made, "tiny") is None  # one budget
+    drawn = interactive.spec(memory.chart(made, "tiny"))["traces"][0]["error_y"]
+    assert drawn["array"] == [mean.series[0].points[0].high - 80] and not drawn["symmetric"]
+    assert "LineCollection" in static.save(memory.chart(made, "tiny"), tmp_path)
+
+
+def test_few_contexts_have_no_bars(tmp_path):
+    made = memory.chart(summary(tmp_path, CELLS, RECORDS), "tiny")
+    assert all(isnan(point.low) for panel in made.panels for series in panel.series for point in series.points)
+    assert all("error_y" not in trace for trace in interactive.spec(made)["traces"])
+    assert "LineCollection" not in static.save(made, tmp_path)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))

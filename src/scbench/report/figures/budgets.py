@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from math import isnan
-
 from scbench.methods.budget import Budget
 from scbench.report.figures.chart import Axis, Lines, Point
 from scbench.report.figures.panels import panels
 from scbench.report.figures.spots import Contender, Spot, contenders, spots
+from scbench.report.figures.strict import INTERVALS, mark
 from scbench.results.summary import Summary
 
 NOTE = (
     "Mean strict score against the nominal budget, which is a label: what a method really stores and reads is in the "
-    "figure of score against memory and in the tables. Methods without a budget, dense among them, are marks at “none”."
+    "figure of score against memory and in the tables. Methods without a budget, as dense, are marks at “none”. "
+    + INTERVALS
 )
 
 
@@ -27,8 +27,7 @@ def chart(summary: Summary, model: str) -> Lines | None:
     places = {text: place for place, text in enumerate((*ticks, ""))}
 
     def points(row: Contender, spot: Spot) -> list[Point]:
-        strict = row.value(spot, lambda cell: summary.mean(cell, "strict"))
-        return [] if isnan(strict) else [Point(places[row.budget], strict, row.name)]
+        return mark(summary, model, row, spot, places[row.budget])
 
     made = tuple(panel for _, panel in panels(spots(summary, model), rows, points, by_budget=False))
     x = Axis("budget", ticks=(*ticks, "none"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """One mark; `text` is what it is, for who points at it."""
+    """One mark; `text` is what it is, for who points at it; `low` and `high` bound its interval, NaN without one."""
 
     x: float
     y: float
     text: str = ""
+    low: float = nan
+    high: float = nan
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,27 @@ def _trace(chart: Lines, series: Series) -> Plain:
         "marker": {"symbol": style.marker or "circle", "size": 9, "color": style.colour},
         "line": {"color": style.colour, "dash": style.dash, "width": 1.5},
         "opacity": 0.9,
+    } | _bounds(series)
+
+
+def _bounds(series: Series) -> Plain:
+    """Bars of intervals, where some point has one."""
+    if all(math.isnan(point.low) for point in series.points):
+        return {}
+    above, below = (
+        [_number(side) for side in sides]
+        for sides in zip(*((p.high - p.y, p.y - p.low) for p in series.points), strict=True)
+    )
+    return {
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": above,
+            "arrayminus": below,
+            "color": series.style.colour,
+            "thickness": 1,
+            "width": 3,
+        }
     }
 
 

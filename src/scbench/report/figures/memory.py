@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isnan
 
 from scbench.report.figures.chart import Axis, Lines, Panel, Point, Series
 from scbench.report.figures.panels import panels
 from scbench.report.figures.spots import Contender, Spot, contenders, spots
+from scbench.report.figures.strict import INTERVALS, mark
 from scbench.report.figures.style import FRONT
 from scbench.results.summary import Summary
 
 NOTE = (
     "Mean strict score against the mean bytes of key-value cache stored at the start of an answer; the budgets of one "
     "method are joined. Dotted: the Pareto front, the settings that no other one beats in both score and bytes "
-    "(bounds, which are no methods to choose, left out). It is drawn through means: the tables say how sure they are. "
-    "n/a: methods without a mean in a panel."
+    "(bounds, which are no methods to choose, left out), drawn through means. n/a: methods without a mean in a panel. "
+    + INTERVALS
 )
 
 
@@ -23,22 +23,20 @@ def chart(summary: Summary, model: str) -> Lines | None:
     """Strict score (%) against stored KV (MiB); None where no cell has both."""
 
     def points(row: Contender, spot: Spot) -> list[Point]:
-        return stored_and_strict(summary, row, spot)
+        return stored_and_strict(summary, model, row, spot)
 
     rows = contenders(summary, model)
     made = tuple(
-        Panel(panel.title, (*panel.series, front_series(spot, rows, summary)))
+        Panel(panel.title, (*panel.series, front_series(spot, rows, summary, model)))
         for spot, panel in panels(spots(summary, model), rows, points, by_budget=False)
     )
     y = Axis("strict, %", low=-5, high=105)
     return Lines("score_memory", "Score against memory", NOTE, Axis("stored KV, MiB", low=0), y, made) if made else None
 
 
-def stored_and_strict(summary: Summary, row: Contender, spot: Spot) -> list[Point]:
+def stored_and_strict(summary: Summary, model: str, row: Contender, spot: Spot) -> list[Point]:
     """A row's mark in a spot: stored MiB and strict score; none where one of them is n/a."""
-    stored = row.value(spot, lambda cell: summary.mean(cell, "kv_stored"))
-    strict = row.value(spot, lambda cell: summary.mean(cell, "strict"))
-    return [] if isnan(stored) or isnan(strict) else [Point(stored, strict, row.name)]
+    return mark(summary, model, row, spot, row.value(spot, lambda cell: summary.mean(cell, "kv_stored")))
 
 
 def front(points: Iterable[Point]) -> list[Point]:
@@ -50,17 +48,17 @@ def front(points: Iterable[Point]) -> list[Point]:
     return best
 
 
-def front_series(spot: Spot, rows: Iterable[Contender], summary: Summary) -> Series:
+def front_series(spot: Spot, rows: Iterable[Contender], summary: Summary, model: str) -> Series:
     """The front of a spot as steps: with so many bytes, no method of the sweep has a higher mean."""
     marks = [
         point
         for row in rows
         if row.mode == spot.mode and not row.bound
-        for point in stored_and_strict(summary, row, spot)
+        for point in stored_and_strict(summary, model, row, spot)
     ]
     steps: list[Point] = []
     for point in front(marks):
         if steps:
             steps.append(Point(point.x, steps[-1].y, point.text))
-        steps.append(point)
+        steps.append(Point(point.x, point.y, point.text))
     return Series("Pareto front", FRONT, tuple(steps))

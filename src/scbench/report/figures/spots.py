@@ -15,11 +15,12 @@ BOUNDS = "scbench.methods.bounds."  # methods that bound others and are none to 
 
 @dataclass(frozen=True)
 class Spot:
-    """A panel's mode and tasks: one, or several that share a mean."""
+    """A panel's mode and tasks: one, or several that share a mean, which are then all of a `kind` of contexts."""
 
     mode: str
     name: str
     titles: tuple[str, ...]
+    kind: str = ""
 
     @property
     def title(self) -> str:
@@ -39,6 +40,11 @@ class Contender:
     cells: Mapping[str, str]
 
     @property
+    def row(self) -> str:
+        """The method with its budget."""
+        return f"{self.method} ({self.budget})" if self.budget else self.method
+
+    @property
     def family(self) -> str:
         """The method and its setting, without the budget."""
         return " · ".join(filter(None, (self.method, self.setting)))
@@ -46,8 +52,7 @@ class Contender:
     @property
     def name(self) -> str:
         """The method with its budget and setting."""
-        row = f"{self.method} ({self.budget})" if self.budget else self.method
-        return " · ".join(filter(None, (row, self.setting)))
+        return " · ".join(filter(None, (self.row, self.setting)))
 
     def value(self, spot: Spot, of: Callable[[str], float]) -> float:
         """The mean over a spot's tasks of what `of` says of a cell; NaN where one is missing."""
@@ -70,7 +75,7 @@ def spots(summary: Summary, model: str) -> list[Spot]:
             if label.averaged:
                 kinds.setdefault(label.kind, {}).setdefault(label.title)
         made += (
-            Spot(mode, f"mean of {len(members)} tasks" + (f" ({kind})" if kind else ""), tuple(members))
+            Spot(mode, f"mean of {len(members)} tasks" + (f" ({kind})" if kind else ""), tuple(members), kind)
             for kind, members in kinds.items()
             if len(members) > 1
         )

@@ -131,6 +131,18 @@ def _lines(axes: Any, chart: Lines, panel: Panel) -> None:
             label=visible(series.name),
             **_line(series.style),
         )
+        sure = [point for point in series.points if not math.isnan(point.low)]
+        if sure:
+            axes.errorbar(
+                [point.x for point in sure],
+                [point.y for point in sure],
+                yerr=[[point.y - point.low for point in sure], [point.high - point.y for point in sure]],
+                fmt="none",
+                ecolor=series.style.colour,
+                elinewidth=0.8,
+                capsize=2,
+                alpha=0.7,
+            )
     axes.set_title("\n".join(textwrap.wrap(visible(panel.title), 34)), fontsize=9)
     axes.grid(visible=True)
     _scale(axes.xaxis, axes.set_xlim, chart.x, [point.x for series in panel.series for point in series.points])
