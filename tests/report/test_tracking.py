@@ -82,6 +82,11 @@ def test_runs_are_logged_once_and_renewed_only_when_they_changed(sweep, monkeypa
     assert given.dataset.name == "retr_kv" and json.loads(given.dataset.source) == {"uri": "sessions/src-aa.jsonl"}
     assert given.dataset.digest == sha256(json.dumps(sorted(hashes.items())).encode()).hexdigest()[:32]
     assert not by_cell["cc"].inputs.dataset_inputs
+    whole = {name: client.get_run(run.info.run_id) for name, run in by_cell.items()}
+    models = {name: [one.model_id for one in run.inputs.model_inputs] for name, run in whole.items()}
+    assert models["aa"] == models["bb"] != models["cc"]
+    assert client.get_logged_model(models["aa"][0]).name == "tiny"
+    assert client.get_logged_model(models["aa"][0]).status == "READY"
     tags = {key: dense.data.tags[key] for key in ("scb.sweep", "model", "method", "task", "mode", "stage")}
     assert tags == {
         "scb.sweep": "trial",

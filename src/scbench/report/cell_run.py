@@ -41,6 +41,19 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """The model that a cell evaluates: its configuration, and what names its weights and tokenizer."""
+
+    name: str
+    params: tuple[tuple[str, str], ...]
+
+    @property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return hashlib.sha256(json.dumps(astuple(self)).encode()).hexdigest()[:DIGEST]
+
+
+@dataclass(frozen=True)
 class CellRun:
     """`metrics` are (name, step, value), the step 0 or the turn, from 1; `failed`: sessions are missing."""
 
@@ -50,6 +63,12 @@ class CellRun:
     metrics: tuple[tuple[str, int, float], ...]
     failed: bool
     asked: Asked | None = None
+
+    @property
+    def model(self) -> Evaluated:
+        """What it evaluates."""
+        params = {name.removeprefix("model."): text for name, text in self.params.items() if name.startswith("model.")}
+        return Evaluated(self.params["model"], tuple(sorted(params.items())))
 
     @property
     def digest(self) -> str:

@@ -6,15 +6,16 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from scbench.grid.manifest import Manifest
-from scbench.report.cell_run import Asked, CellRun, cell_runs
+from scbench.report.cell_run import Asked, CellRun, Evaluated, cell_runs
 from scbench.report.mlflow_links import address, comparison, is_server
 from scbench.report.tracking_failure import TRACKED, TrackingRefused
 from scbench.results.files import write_json_atomic
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "scbench"
 CONTENT = "scb.content"
+MODEL = "scb.model"
 METRICS_PER_CALL = 800  # MLflow takes 1000 things at once: these, and up to 100 parameters
 
 _log = logging.getLogger(__name__)
@@ -127,19 +129,32 @@ def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, ru
         else:
             client.delete_run(run.info.run_id)
             deleted += 1
-    ids = {cell: kept.get(cell) or _log_run(client, experiment_id, run) for cell, run in runs.items()}
+    model_of = cache(partial(_logged_model, client, experiment_id))
+    ids = {cell: kept.get(cell) or _log_run(client, experiment_id, run, model_of) for cell, run in runs.items()}
     return Tracked(_without_user(uri, uri), experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
 
 
-def _log_run(client: MlflowClient, experiment_id: str, run: CellRun) -> str:
+def _logged_model(client: MlflowClient, experiment_id: str, model: Evaluated) -> str:
+    """The id of a model in MLflow, which is made where it is not there yet: runs of all sweeps share it."""
+    known = client.search_logged_models([experiment_id], filter_string=f"tags.`{MODEL}` = '{model.digest}'")
+    if known:
+        return str(known[0].model_id)
+    made = client.create_logged_model(
+        experiment_id, model.name, tags={MODEL: model.digest}, params=dict(model.params), model_type="language model"
+    )
+    client.finalize_logged_model(made.model_id, "READY")
+    return str(made.model_id)
+
+
+def _log_run(client: MlflowClient, experiment_id: str, run: CellRun, model_of: Callable[[Evaluated], str]) -> str:
     """Make the run; the tag that says it is complete comes last."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import LoggedModelInput, Metric, Param, RunTag
 
     now = int(time.time() * 1000)
     made = client.create_run(experiment_id, start_time=now, tags=dict(run.tags), run_name=run.name)
     run_id: str = made.info.run_id
-    if run.asked is not None:
-        client.log_inputs(run_id, [_dataset(run.asked)])
+    datasets = [] if run.asked is None else [_dataset(run.asked)]
+    client.log_inputs(run_id, datasets, [LoggedModelInput(model_of(run.model))])
     metrics = [Metric(name, value, now, step) for name, step, value in run.metrics]
     params = [Param(key, value) for key, value in run.params.items()]
     complete = [RunTag(CONTENT, run.digest)]
