@@ -40,8 +40,11 @@ class Blending(sample_methods.Blending):
         return self.cuts
 
 
-def naive_context(model, dialogue, cuts, repaired, last=True):
-    """The cache of a context whose pieces were read apart and whose tokens `repaired` were read again, in order."""
+def naive_context(model, dialogue, cuts, repaired, last=True, compared=None):
+    """The cache of a context whose pieces were read apart and whose tokens `repaired` were read again, in order.
+
+    In the layer that was `compared`, if one was, all entries are those of the whole context.
+    """
     whole = sequential.Lists(naive_methods.Nothing())
     edges = [0, *cuts, len(dialogue.context)]
     for start, stop in pairwise(edges):
@@ -52,6 +55,10 @@ def naive_context(model, dialogue, cuts, repaired, last=True):
             mine = whole.layers.setdefault(layer, [[] for _ in heads])
             for own, entries in zip(mine, heads, strict=True):
                 own += entries
+    if compared is not None:
+        full = sequential.Lists(naive_methods.Nothing())
+        sequential.feed(model, full, dialogue.context)
+        whole.layers[compared] = full.layers[compared]
     for place in sorted({*repaired, len(dialogue.context) - 1} if last else repaired):
         for heads in whole.layers.values():
             for entries in heads:
@@ -88,11 +95,11 @@ def deviating(model, dialogue, cuts, count):
     return distance.topk(count).indices.tolist()
 
 
-def expected(model, dialogue, cuts, repaired, mode, actor=None):
+def expected(model, dialogue, cuts, repaired, mode, actor=None, compared=None):
     """What is answered from such a context; another method may act on it, at the end of the base."""
     answers = []
     for turn in range(len(dialogue.opening)):
-        cache, logits = naive_context(model, dialogue, cuts, repaired)
+        cache, logits = naive_context(model, dialogue, cuts, repaired, compared=compared)
         cache.method = actor or cache.method
         spans = [dialogue.opening[turn]]
         if mode == "multi_turn":
@@ -148,10 +155,11 @@ def test_a_pair_equals_the_naive_loop(pair, mode):
     dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
     name, act = pair.split("+")
     cuts, method = (20, 40, 60), CacheBlend(20, 0.2) if name == "cacheblend" else Epic(20, 4)
-    repaired = deviating(plain, dialogue, cuts, 13) if name == "cacheblend" else [*range(20, 24), *range(40, 44), 60]
+    blends = name == "cacheblend"
+    repaired = deviating(plain, dialogue, cuts, 13) if blends else [*range(20, 24), *range(40, 44), 60]
     decoder = engine.decoder(tiny.model("llama", "eager"))
     answers = engine.answers(decoder, dialogue, mode, LIMIT, (method, ACTORS[act][0]))
-    assert answers == expected(plain, dialogue, cuts, repaired, mode, ACTORS[act][1])
+    assert answers == expected(plain, dialogue, cuts, repaired, mode, ACTORS[act][1], 1 if blends else None)
     assert answers != engine.answers(decoder, dialogue, mode, LIMIT, method)
 
 
@@ -173,7 +181,7 @@ def test_the_tokens_that_deviate_most_are_computed_again(mode):
     dialogue, plain = tiny.dialogue(), tiny.model("llama", "sequential")
     repaired = deviating(plain, dialogue, CUTS, 9)
     answers = engine.answers(engine.decoder(tiny.model("llama", "eager")), dialogue, mode, LIMIT, Blending(repaired=9))
-    assert answers == expected(plain, dialogue, CUTS, repaired, mode)
+    assert answers == expected(plain, dialogue, CUTS, repaired, mode, compared=1)
 
 
 @pytest.mark.parametrize("method", [Pieces(cuts=()), Pieces(repaired=4000), Blending(repaired=61)])
@@ -234,7 +242,7 @@ def test_cacheblend_computes_again_what_deviates_most():
     decoder = engine.decoder(tiny.model("llama", "eager"))
     for mode in ("multi_turn", "multi_request"):
         answers = engine.answers(decoder, dialogue, mode, LIMIT, CacheBlend(20, 0.2))
-        assert answers == expected(plain, dialogue, cuts, repaired, mode)
+        assert answers == expected(plain, dialogue, cuts, repaired, mode, compared=1)
 
 
 def test_epic_computes_the_first_tokens_of_every_chunk_again():

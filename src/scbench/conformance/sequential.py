@@ -200,7 +200,9 @@ class Loop:
         if method.compares is not None:
             whole = self._beside(0)
             whole.read(ids)
-            deviation = self._deviation(whole, sorted(self._layers)[min(method.compares, len(self._layers) - 1)])
+            compared = sorted(self._layers)[min(method.compares, len(self._layers) - 1)]
+            deviation = self._deviation(whole, compared)
+            self._layers[compared].fresh = whole._layers[compared].fresh
         for place in sorted({*method.recompute(cuts, deviation, base).tolist(), len(ids) - 1}):
             again = self._beside(place)
             for number, layer in self._layers.items():

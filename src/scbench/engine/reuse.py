@@ -41,7 +41,10 @@ class Compared(Exception):
 
 
 class Comparison:
-    """All tokens computed anew up to one layer, where their keys and values are compared with the trunk's."""
+    """All tokens computed anew up to one layer, where their keys and values are compared with the trunk's.
+
+    In that layer the new ones take the place of the old: they are there.
+    """
 
     def __init__(self, trunk: Trunk, layer: int, kernels: Kernels) -> None:
         self._trunk, self._layer, self._kernels = trunk, min(layer, trunk.shape.layers - 1), kernels
@@ -57,6 +60,7 @@ class Comparison:
                 for new_GLD, old_GLD in ((k_BGTD[0], held.k_GLD), (v_BGTD[0], held.v_GLD))
             )
             self.deviation = Deviation(k_L, v_L)
+            held.put(torch.arange(held.start, held.stop, device=k_L.device), k_BGTD[0], v_BGTD[0])
             raise Compared
         total = q_BHTD.shape[2]
         plan = Band(0, self._trunk.shape.windows[layer] or total)

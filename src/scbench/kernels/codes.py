@@ -15,11 +15,6 @@ from torch import Tensor
 EIGHT = 8
 
 
-def row_bytes(codes: int, bits: int) -> int:
-    """What a row of so many codes takes."""
-    return -(-codes // EIGHT) * bits
-
-
 def pack(code_XD: Tensor, bits: int) -> Tensor:
     """Codes (uint8, each below 2^bits) `[..., D]` as bytes `[..., ⌈D / 8⌉ · bits]`."""
     code_XD = F.pad(code_XD, (0, -code_XD.shape[-1] % EIGHT))

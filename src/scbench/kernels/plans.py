@@ -40,8 +40,8 @@ class VerticalSlash:
     """MInference's pattern, per query head: `column_HV` are key positions, `offset_HS` distances i - j, ascending.
 
     A row reads every column, and for every offset o the block of `block` keys that begins at b - o, where b is the
-    multiple of `block` at or below the row: diagonals are rounded to blocks, as the authors' kernel does. Unused
-    places hold -1.
+    multiple of `block` at or below the row: diagonals are rounded to blocks, as in the authors' kernel (whose
+    conversion lets a run of neighbouring diagonals grow by whole blocks; here it is the union). Unused places hold -1.
     """
 
     column_HV: Tensor

@@ -40,8 +40,9 @@ def fitted(method: Method, limit: Limit, base: Base, shape: KvShape) -> Method:
     """The largest setting of a method that compresses or loads whose KV of a base stays within the limit.
 
     Each setting is tried on a cache of random numbers of the base's length, and its footprint taken at the base's end;
-    where a form's size depends on what is cached (a union of several heads' choices), the true size may differ a
-    little. Raises `ScbenchError` if even the smallest one is too large.
+    where a form's size depends on what is cached (`group=each`: a union of several heads' choices), heads choose there
+    as if they had nothing in common, so the true size is smaller: 68 % of the limit in a layer of SmolLM2. Raises
+    `ScbenchError` if even the smallest one is too large.
     """
     trial = Trial(base, shape)
     every = dict.fromkeys(shape.layers, 1)

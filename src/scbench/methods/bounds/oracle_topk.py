@@ -22,7 +22,8 @@ class OracleTopK(Method):
     that reads so few tokens could reach. The query heads of a group choose by their `mean` score, or `each` for itself.
     Tokens after the last point (a question that is being read, the answer) are read whole and do not count.
 
-    Memory O(n), prefill O(n²), decode O(n) per token.
+    With G KV heads, g query heads of each: q `[G, g, D]` and keys `[G, n, D]` give scores `[G, n]` (`each`: `[G, g,
+    n]`), of which the largest `tokens` are read per head. Memory O(n), prefill O(n²), decode O(n) per token.
     """
 
     uses_budget: ClassVar[bool] = True

@@ -22,7 +22,7 @@ class RandomTokens(Method):
     drawn others, `tokens` in all. The draw depends on `seed`, layer and length only. A method that is no better than
     this has learned nothing of the context.
 
-    Memory O(tokens), prefill O(n²), decode O(tokens) per token.
+    Keys and values `[G, n, D]` become `[G, tokens, D]`. Memory O(tokens), prefill O(n²), decode O(tokens) per token.
     """
 
     uses_budget: ClassVar[bool] = True

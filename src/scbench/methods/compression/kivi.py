@@ -27,6 +27,9 @@ class Kivi(Method):
     `later=false` they stay as they are, as in SCBench's code. A budget in bytes chooses the most bits that fit, and
     spends what is then left on a longer `residual`.
 
+    Per KV head, keys `[n, D]` become codes `[n, D]` with minimum and scale `[n / group, D]`, values codes `[n, D]` with
+    minimum and scale `[n, D / group]`.
+
     Memory about bits/16 + 2/group of a 16-bit cache, prefill O(n²), decode O(n) per token over fewer bytes. Defaults
     are SCBench's. `bits=16` rounds nothing.
     """

@@ -19,7 +19,8 @@ class PyramidKV(SnapKV):
     w + max - l·⌊(max - min)/(N - 1)⌋ tokens, where min = ⌊(C - w)/`beta`⌋ and max = 2·(C - w) - min: `tokens` on
     average. Where max exceeds what the base has besides w, it is that, and min what is left. A base of fewer than
     2·(C - w) tokens is compressed as SnapKV does. Layers are counted over the whole model; those with a sliding window
-    keep it.
+    keep it. In many layers the rounding down of the step adds up: 256 tokens over 64 layers are 280 on average, and a
+    budget in bytes is kept. Keys and values `[G, n, D]` of layer l become `[G, its tokens, D]`.
 
     Memory O(tokens) on average, prefill O(n²) + O(window·n), decode O(tokens) per token. Defaults are SCBench's.
     """

@@ -31,6 +31,9 @@ class SnapKV(Method):
     keeps the union, and each query head reads only its own choice (as SCBench's code does, which copies KV for every
     query head). With `query=aware` the queries are those of the question.
 
+    Queries `[H, window, D]` and keys `[G, n, D]` give weights `[H, n]` and scores `[G, n]` (`each`: `[H, n]`); keys and
+    values become `[G, tokens, D]`.
+
     Memory O(tokens), prefill O(n²) + O(window·n), decode O(tokens) per token. Defaults are SCBench's.
     """
 

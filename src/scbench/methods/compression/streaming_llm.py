@@ -23,8 +23,9 @@ class StreamingLLM(Method):
     text) always stay, unless `protect=false`; they count, so the window shrinks by those that lie outside sinks and
     window.
 
-    Memory O(sinks + window), prefill O(n²), decode O(sinks + window) per token. The defaults are those of
-    SCBench's code (128 + 3968 = 4096 tokens). A budget keeps their proportion.
+    Keys and values `[G, n, D]` become `[G, sinks + window, D]`. Memory O(sinks + window), prefill O(n²), decode O(sinks
+    + window) per token. The defaults are those of SCBench's code (128 + 3968 = 4096 tokens). A budget keeps their
+    proportion.
     """
 
     uses_budget: ClassVar[bool] = True

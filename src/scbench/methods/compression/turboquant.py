@@ -26,7 +26,7 @@ class TurboQuant(Method):
     R (one for the model, from `seed`), and each coordinate rounded to the nearest of 2^`bits` levels. These are the
     best for the coordinates of a random direction in D dimensions: density ∝ (1 - x²)^((D - 3) / 2). Stored are `bits`
     bits per coordinate and the norm in float16. E ‖x - x̃‖² / ‖x‖² is 0.36, 0.117, 0.03, 0.009 for 1 to 4 bits
-    (theorem 1).
+    (theorem 1). Per KV head, vectors `[n, D]` become codes `[n, D]` and norms `[n]`.
 
     `variant=prod` makes q·k right on average (theorem 2): keys are rounded with one bit less, and of the rest r the
     norm and the signs of S r are stored, S being of independent normal numbers; the direction then has

@@ -18,7 +18,8 @@ class AShape(Method):
     tokens; what comes after the base, and decoding, is dense. A budget keeps the proportion of sinks and window, which
     then are what a token of the base reads.
 
-    Memory O(n), prefill O(n·(sinks + window)), decode O(n) per token. Defaults are those of SCBench's code.
+    The mask is `[n, n]`, the same for all heads. Memory O(n), prefill O(n·(sinks + window)), decode O(n) per token.
+    Defaults are those of SCBench's code.
     """
 
     uses_budget: ClassVar[bool] = True

@@ -33,6 +33,9 @@ class MInference(Method):
     the package or a file (`minference_table`), which says the pattern of each head instead; a head that it lacks gets
     the authors' (1000, 6096).
 
+    The last queries `[H, last, D]` and all keys `[G, n, D]` give weights `[H, last, n]`, whose sums are `[H, n]` per
+    key and per distance; chosen are `[H, vertical]` keys and `[H, slash]` distances.
+
     Memory O(n), prefill O(last·n) + O(n·(vertical + slash)), with block_sparse O((n / block)²) + O(n·blocks·block),
     decode O(n) per token. Defaults are the uniform pattern that SCBench uses for Llama-3.1-8B.
     """

@@ -19,8 +19,8 @@ class TriShape(AShape):
     them. The cache keeps all tokens; what comes after the base, and decoding, is dense. The last rows do not count in
     the budget, and are fewer than the base has.
 
-    Memory O(n), prefill O(n·(sinks + window + last)), decode O(n) per token. Defaults are those of SCBench's code; its
-    paper says 128 or 64 last rows.
+    The mask is `[n, n]`, the same for all heads. Memory O(n), prefill O(n·(sinks + window + last)), decode O(n) per
+    token. Defaults are those of SCBench's code; its paper says 128 or 64 last rows.
     """
 
     family_key: ClassVar[str] = "tri_shape"

@@ -23,6 +23,8 @@ class Quest(Method):
     query heads of a group choose by their `mean` bound, or `each` for itself. Tokens after the last point (a question
     that is being read, the answer) are read whole and do not count.
 
+    Bounds are `[G, n / page, D]`, twice; q `[G, g, D]` gives scores `[G, n / page]` (`each`: `[G, g, n / page]`).
+
     The first `dense_layers` layers read everything, as in the authors' code. Memory O(n) + 2n/page, prefill O(n²),
     decode O(n/page + tokens) per token. Defaults are SCBench's budget and page.
     """

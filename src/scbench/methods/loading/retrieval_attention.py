@@ -29,7 +29,8 @@ class RetrievalAttention(Method):
     `index=exact` computes every product, as SCBench does. `ivf` and `hnsw` are faiss's, one per KV head on the host;
     keys and queries of another device are copied there (written, never run on a GPU). The paper's own graph, whose
     links come from the prompt's queries, is not in faiss: `hnsw` links keys to keys. Stretches of fewer than `scan`
-    tokens are scanned whatever the index; a record names what was really searched.
+    tokens are scanned whatever the index; a record names what was really searched. A search takes queries `[G, D]`
+    (`each`: `[G, g, D]`) among keys `[G, n, D]` and finds `[G, k]` (`[G, g, k]`) tokens.
 
     Memory O(n) and the index (a float32 copy of the keys, and links), prefill O(n²), decode O(search + k + sinks +
     window) per token. Defaults are SCBench's; the paper's speed is measured with `index=hnsw k=100`. A budget keeps the

@@ -19,8 +19,11 @@ class CacheBlend(Method):
     The context is cut every `chunk` tokens; each chunk's KV is that of the chunk alone, as a store would have it, with
     its keys at their places in this context. At layer 1 the values of all tokens are compared with those of the
     whole context; the `share` of tokens whose values differ most are computed again in every layer, over everything
-    before them, and their keys and values put in the place of the old ones. What lies behind the context (a question)
-    is always computed. The authors narrow the choice from layer to layer; as in their code, one layer decides here.
+    before them, and their keys and values put in the place of the old ones; at layer 1 itself the new ones of all
+    tokens stay, since they are there. What lies behind the context (a question) is always computed. The paper narrows
+    the choice from layer to layer; as in the authors' code, one layer decides here.
+
+    Keys and values are `[G, n, D]` per layer, deviations `[n]`: squared differences summed over KV heads and channels.
 
     The chunks are computed ahead (`precompute`); prefill then costs about `share` of a dense one. Memory O(n), decode
     O(n) per token. Defaults are the paper's share and SCBench's chunk.

@@ -19,8 +19,8 @@ class Epic(Method):
     As CacheBlend, but the first `first` tokens of every chunk after the first are computed again, whatever they hold:
     alone in their chunk they drew attention as sinks do, and here they are none.
 
-    The chunks are computed ahead (`precompute`); prefill then costs about `first`/`chunk` of a dense one. Memory O(n),
-    decode O(n) per token.
+    Keys and values are `[G, n, D]` per layer. The chunks are computed ahead (`precompute`); prefill then costs about
+    `first`/`chunk` of a dense one. Memory O(n), decode O(n) per token.
     """
 
     family_key: ClassVar[str] = "epic"
