@@ -114,7 +114,7 @@ def test_the_page_fetches_nothing_and_runs_its_own_scripts_alone(page):
 def test_every_table_is_there_field_by_field(page, folder):
     fields = "\x1f".join(page.fields)
     for table in all_tables(read_summary(folder / "manifest.json")):
-        assert "\x1f".join(text for row in table.texts() for text in row) in fields, table.name
+        assert "\x1f".join(text for row in table.texts for text in row) in fields, table.name
         assert table.title in page.summaries or table.name == "failures"
     assert "model '$gone_2$' is not there" in fields and "[red]after 5 s[/red]" in fields
 

@@ -53,7 +53,7 @@ def summary(root, records=RECORDS, cells=CELLS, **more):
 
 def rows(table):
     """A table's rows as dictionaries of what people read."""
-    return [dict(zip((c.name for c in table.columns), texts, strict=True)) for texts in table.texts()]
+    return [dict(zip((c.name for c in table.columns), texts, strict=True)) for texts in table.texts]
 
 
 def test_method_by_task_with_strict_and_ref_side_by_side(tmp_path):

@@ -117,7 +117,7 @@ def rich_table(table: Table) -> RichTable:
             rich.add_column(Text(column.name), overflow="fold")
         else:
             rich.add_column(Text(column.name), justify="right", no_wrap=True)
-    for row in table.texts():
+    for row in table.texts:
         rich.add_row(*(Text(visible(text)) for text in row))
     return rich
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -53,9 +54,10 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 def to_latex(table: Table) -> str:
     """A `tabular` for the package booktabs: the best bold, what lies within its interval underlined."""
     kinds = "".join("r" if table.is_numeric(index) else "l" for index in range(len(table.columns)))
+    written = cache(_latex)
     body = [
-        [_marked(_latex(text), table.marks.get((row, column))) for column, text in enumerate(texts)]
-        for row, texts in enumerate(table.texts())
+        [_marked(written(text), table.marks.get((row, column))) for column, text in enumerate(texts)]
+        for row, texts in enumerate(table.texts)
     ]
     lines = [
         f"% {_latex(table.title)}: {_latex(table.note)}",
@@ -75,12 +77,13 @@ def to_html(table: Table) -> str:
     wraps = {BEST: "<strong>{}</strong>", NEAR: "<u>{}</u>", None: "{}"}
     sides = [' class="number"' if table.is_numeric(index) else "" for index in range(len(table.columns))]
     head = "".join(f"<th{side}>{escape(column.name)}</th>" for side, column in zip(sides, table.columns, strict=True))
+    written = cache(escape)
     lines = [
         "".join(
-            f"<td{sides[column]}>{wraps[table.marks.get((row, column))].format(escape(text))}</td>"
+            f"<td{sides[column]}>{wraps[table.marks.get((row, column))].format(written(text))}</td>"
             for column, text in enumerate(texts)
         )
-        for row, texts in enumerate(table.texts())
+        for row, texts in enumerate(table.texts)
     ]
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     caption = f"<caption>{escape(table.title)}</caption>"

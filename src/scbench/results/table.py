@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 from scbench.results.text import visible
 
@@ -39,10 +40,16 @@ class Table:
     rows: tuple[tuple[Value, ...], ...]
     marks: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
+    @cached_property
     def texts(self) -> list[list[str]]:
         """The rows as people read them: numbers rounded, texts with all that is hidden in them made visible."""
+        shown = cache(visible)  # the same few texts stand in many rows
+        digits = [column.digits for column in self.columns]
         return [
-            [_rounded(value, column.digits) for value, column in zip(row, self.columns, strict=True)]
+            [
+                _rounded(value, digit) if isinstance(value, float) else shown(str(value))
+                for value, digit in zip(row, digits, strict=True)
+            ]
             for row in self.rows
         ]
 
@@ -61,9 +68,10 @@ class Table:
 
 def to_markdown(table: Table) -> str:
     """A pipe table under its title and note; numbers are rounded and aligned to the right."""
-    header = [_markdown(column.name) for column in table.columns]
+    written = cache(_markdown)
+    header = [written(column.name) for column in table.columns]
     rule = ["---:" if table.is_numeric(index) else "---" for index in range(len(header))]
-    body = [[_markdown(text) for text in row] for row in table.texts()]
+    body = [[written(text) for text in row] for row in table.texts]
     lines = ["| " + " | ".join(row) + " |" for row in (header, rule, *body)]
     return "\n".join([f"## {_markdown(table.title)}", "", table.note, "", *lines, ""])
 
@@ -72,24 +80,28 @@ def to_csv(table: Table) -> str:
     """The same rows with 6 digits after the point, so that programs need not guess."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_exact(column.name) for column in table.columns)
-    writer.writerows([_exact(value) for value in row] for row in table.rows)
+    written = cache(_guarded)
+    writer.writerow(written(column.name) for column in table.columns)
+    writer.writerows(
+        [written(value) if isinstance(value, str) else _exact(value) for value in row] for row in table.rows
+    )
     return text.getvalue()
 
 
-def _rounded(value: Value, digits: int | None) -> str:
-    if isinstance(value, float):
-        return MISSING if math.isnan(value) else f"{value:.{digits or 0}f}"
-    return visible(str(value))
+def _rounded(value: float, digits: int | None) -> str:
+    return MISSING if math.isnan(value) else f"{value:.{digits or 0}f}"
 
 
-def _exact(value: Value) -> Value:
+def _exact(value: int | float) -> Value:
     if isinstance(value, float):
         return MISSING if math.isnan(value) else round(value, 6)
-    if isinstance(value, str):
-        text = visible(value)
-        return f"'{text}" if text.startswith(FORMULA) else text
     return value
+
+
+def _guarded(value: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    text = visible(value)
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _markdown(text: str) -> str:
