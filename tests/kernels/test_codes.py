@@ -13,11 +13,6 @@ from scbench.kernels.cpp import levels as cpp_levels
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("kernels")
-
-
 @given(st.integers(1, 8), st.lists(st.integers(1, 3), max_size=2), st.integers(1, 40), st.integers(0, 99))
 def test_what_was_packed_comes_out_again(bits, shape, length, seed):
     code = torch.randint(0, 2**bits, (*shape, length), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)

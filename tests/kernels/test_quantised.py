@@ -17,11 +17,6 @@ TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++")
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("kernels")
-
-
 @pytest.fixture(scope="session", params=["torch", pytest.param("cpp", marks=needs_compiler)])
 def attend(request, folder):
     if request.param == "torch":

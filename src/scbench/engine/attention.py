@@ -43,6 +43,7 @@ class BatchAttention:
         self._layers = [(readings, _places(readings, len(views))) for readings in layers]
         self._lasting: dict[tuple[int, tuple[int, ...]], Visible] = {}
         self._passing: dict[tuple[int, tuple[int, ...]], Visible] = {}
+        self._joined: dict[tuple[int, int], Tensor] = {}
         self._position_BT = torch.empty(0)
 
     def over(self, views: Sequence[View]) -> BatchAttention:
@@ -68,9 +69,11 @@ class BatchAttention:
         if place_KB is None:
             return unfold(merge(parts).out_GND, q_BHTD.shape)
         each = q_BHTD.shape[1] // kv_heads * q_BHTD.shape[2]  # rows of one branch in a fold
-        within_1 = torch.arange(each)
-        row_KBn = torch.where(place_KB.unsqueeze(-1) < 0, -1, place_KB.unsqueeze(-1) * each + within_1)
-        return unfold(merge_rows(parts, row_KBn.flatten(1).to(q_BHTD.device)).out_GND, q_BHTD.shape)
+        if (layer, each) not in self._joined:  # on a GPU it would be copied there at every step
+            first_KB1 = place_KB.unsqueeze(-1) * each
+            row_KBn = torch.where(first_KB1 < 0, -1, first_KB1 + torch.arange(each))
+            self._joined[layer, each] = row_KBn.flatten(1).to(q_BHTD.device)
+        return unfold(merge_rows(parts, self._joined[layer, each]).out_GND, q_BHTD.shape)
 
     def _read(self, reading: Reading, q_BHTD: Tensor, kv_heads: int, spec: Spec) -> Partial:
         some_BHTD = _rows(q_BHTD, reading.rows)

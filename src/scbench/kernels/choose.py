@@ -116,7 +116,6 @@ class Kernels:
         whole = k_GLD.shape[1] // size
         found, cut = [], whole * size
         if whole:
-            page_GXK = page_GXK.clamp(min=-1)
             inside_GXK = page_GXK.masked_fill(page_GXK >= whole, -1)
             found.append(self._whole_pages(q_GND, k_GLD[:, :cut], v_GLD[:, :cut], inside_GXK, size, scale))
         rest = [(k_GLD[:, cut:], v_GLD[:, cut:]), *others]
