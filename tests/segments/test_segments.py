@@ -96,8 +96,25 @@ def test_appending_truncating_and_forking_equal_plain_lists(steps, start):
                 forks[-1][1].append(-1)
     for held, tokens in [(segment, expected), *forks]:
         assert held.stop == start + len(tokens)
-        assert held.k_GLD[0, :, 0].tolist() == tokens
-        assert held.v_GLD[1, :, -1].tolist() == [-t if t >= 0 else t for t in tokens]
+        pieces = held.pieces()
+        assert [pieces[0].start, *(piece.stop for piece in pieces)] == [*(piece.start for piece in pieces), held.stop]
+        for parts in ([held], pieces):
+            assert torch.cat([part.k_GLD for part in parts], dim=1)[0, :, 0].tolist() == tokens
+            values = torch.cat([part.v_GLD for part in parts], dim=1)[1, :, -1].tolist()
+            assert values == [-t if t >= 0 else t for t in tokens]
+
+
+def test_forks_from_two_points_have_the_piece_before_the_first_in_common():
+    k, v = random_kv(12)
+    segment = DenseSegment.empty(3, torch.empty(HEADS, 0, DIM), capacity=12)
+    segment.append(k[:, :7], v[:, :7])
+    early = segment.shared()
+    segment.append(k[:, 7:], v[:, 7:])
+    late, again = segment.shared(), segment.shared()
+    assert [(piece.start, piece.stop) for piece in late.pieces()] == [(3, 10), (10, 15)]
+    assert late.pieces() == again.pieces()
+    assert late.pieces()[0] is early.pieces()[0]
+    assert early.pieces()[0].k_GLD.data_ptr() == segment.k_GLD.data_ptr()
 
 
 def test_a_fork_shares_storage_until_someone_writes():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -110,14 +110,29 @@ def unfold(out_GND: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _readings(views: Sequence[View], layer: int) -> tuple[Reading, ...]:
+    """The segments; those of which others have a part, piece by piece."""
+    seen = [
+        (segment, row)
+        for row, view in enumerate(views)
+        for segment in view.layers[layer]
+        if segment.start < view.length
+    ]
+    pieces = _by_segment((p, row) for segment, row in seen for p in segment.pieces() if p.start < views[row].length)
+    found: dict[int, Reading] = {}
+    for key, whole in _by_segment(seen).items():
+        parts = {id(p): pieces[id(p)] for p in whole.segment.pieces() if id(p) in pieces}
+        alone = all(part.rows == whole.rows for part in parts.values())
+        found |= {key: whole} if parts and alone else parts
+    return tuple(found.values())
+
+
+def _by_segment(seen: Iterable[tuple[Segment, int]]) -> dict[int, Reading]:
     rows: dict[int, list[int]] = {}
     segments: dict[int, Segment] = {}
-    for row, view in enumerate(views):
-        for segment in view.layers[layer]:
-            for piece in segment.pieces() if segment.start < view.length else ():
-                segments[id(piece)] = piece
-                rows.setdefault(id(piece), []).append(row)
-    return tuple(Reading(segments[key], tuple(rows[key])) for key in segments)
+    for segment, row in seen:
+        segments[id(segment)] = segment
+        rows.setdefault(id(segment), []).append(row)
+    return {key: Reading(segments[key], tuple(rows[key])) for key in segments}
 
 
 def _places(readings: Sequence[Reading], batch: int) -> Tensor | None:

@@ -8,7 +8,7 @@ values (the last byte of a row may be part empty).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,21 @@ class PackedKeys:
         """Codes, scales and minima."""
         return sum(t.numel() * t.element_size() for t in (self.code_GnD, self.scale_GmD, self.low_GmD))
 
+    def then(self, other: PackedKeys) -> PackedKeys:
+        """These tokens, and behind them others that were rounded alike."""
+        code_GnD = torch.cat([self.code_GnD, other.code_GnD], dim=1)
+        scale_GmD = torch.cat([self.scale_GmD, other.scale_GmD], dim=1)
+        return replace(
+            self, code_GnD=code_GnD, scale_GmD=scale_GmD, low_GmD=torch.cat([self.low_GmD, other.low_GmD], dim=1)
+        )
+
+    def split(self, count: int) -> tuple[PackedKeys, PackedKeys]:
+        """The first `count` tokens, a multiple of the group, and the others; nothing is copied."""
+        code, group = count * self.bits // 8, count // self.group
+        k, scale, low = self.code_GnD, self.scale_GmD, self.low_GmD
+        first = PackedKeys(k[:, :code], scale[:, :group], low[:, :group], self.bits, self.group)
+        return first, PackedKeys(k[:, code:], scale[:, group:], low[:, group:], self.bits, self.group)
+
 
 @dataclass(frozen=True)
 class PackedValues:
@@ -53,6 +68,14 @@ class PackedValues:
     def bytes(self) -> int:
         """Codes, scales and minima."""
         return sum(t.numel() * t.element_size() for t in (self.code_Gnd, self.scale_Gnm, self.low_Gnm))
+
+    def then(self, other: PackedValues) -> PackedValues:
+        """These tokens, and behind them others that were rounded alike."""
+        code_Gnd = torch.cat([self.code_Gnd, other.code_Gnd], dim=1)
+        scale_Gnm = torch.cat([self.scale_Gnm, other.scale_Gnm], dim=1)
+        return replace(
+            self, code_Gnd=code_Gnd, scale_Gnm=scale_Gnm, low_Gnm=torch.cat([self.low_Gnm, other.low_Gnm], dim=1)
+        )
 
 
 def pack_keys(k_GnD: Tensor, bits: int, group: int) -> PackedKeys:

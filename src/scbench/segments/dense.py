@@ -19,7 +19,8 @@ class DenseSegment(Segment):
 
     Appending reuses the buffer's free room and grows it by half when it is full, so that a prefill in chunks
     copies each token a constant number of times. `shared` gives a fork the same storage; what a fork can see
-    is never overwritten. `truncate` drops a tail.
+    is never overwritten. Forks from several points have the pieces between these points in common. `truncate` drops
+    a tail.
     """
 
     def __init__(self, start: int, k_GLD: Tensor, v_GLD: Tensor) -> None:
@@ -28,6 +29,7 @@ class DenseSegment(Segment):
         self._v_GCD = v_GLD
         self._length = k_GLD.shape[1]
         self._shared = 0  # how many leading tokens a fork may be reading
+        self._pieces: tuple[DenseSegment, ...] = ()  # these tokens, cut where forks were made
 
     @classmethod
     def empty(cls, start: int, like_GLD: Tensor, capacity: int = 0) -> DenseSegment:
@@ -67,8 +69,8 @@ class DenseSegment(Segment):
         needed = self._length + k_GTD.shape[1]
         if needed > self._k_GCD.shape[1]:
             capacity = max(needed, self._k_GCD.shape[1] * 3 // 2)
-            self._k_GCD = _grown(self.k_GLD, capacity)
-            self._v_GCD = _grown(self.v_GLD, capacity)
+            self._k_GCD, self._v_GCD = _grown(self.k_GLD, capacity), _grown(self.v_GLD, capacity)
+            self._pieces = ()  # they would keep the old buffer
         self._k_GCD[:, self._length : needed] = k_GTD
         self._v_GCD[:, self._length : needed] = v_GTD
         self._length = needed
@@ -83,16 +85,22 @@ class DenseSegment(Segment):
     def truncate(self, stop: int) -> None:
         """Forget the tokens at and after logical position `stop`."""
         self._length = min(self._length, max(0, stop - self.start))
+        self._pieces = tuple(piece for piece in self._pieces if piece.stop <= self.stop)
         if self._length < self._shared:  # the next append would write over what a fork reads
             self._k_GCD, self._v_GCD = self.k_GLD.clone(), self.v_GLD.clone()
-            self._shared = 0
+            self._shared, self._pieces = 0, ()
 
     def shared(self) -> DenseSegment:
         """The tokens so far as a segment of its own, over the same storage."""
         self._shared = max(self._shared, self._length)
-        fork = DenseSegment(self.start, self.k_GLD, self.v_GLD)
-        fork._shared = self._length
-        return fork
+        at = self._pieces[-1].stop if self._pieces else self.start
+        if at < self.stop:
+            self._pieces = (*self._pieces, self._fork(at, ()))
+        return self._fork(self.start, self._pieces)
+
+    def pieces(self) -> tuple[Segment, ...]:
+        """Its tokens, cut where forks were made, or itself if there were none or it has grown since."""
+        return self._pieces if self._pieces and self._pieces[-1].stop == self.stop else (self,)
 
     def since(self, start: int) -> DenseSegment:
         """A copy of the tokens from logical position `start` on; this segment stays as it is."""
@@ -125,6 +133,12 @@ class DenseSegment(Segment):
         heads, _, dim = self._k_GCD.shape
         size = 2 * heads * tokens * dim * self._k_GCD.element_size()
         return Footprint(tokens, size, size)
+
+    def _fork(self, start: int, pieces: tuple[DenseSegment, ...]) -> DenseSegment:
+        skip = start - self.start
+        fork = DenseSegment(start, self.k_GLD[:, skip:], self.v_GLD[:, skip:])
+        fork._shared, fork._pieces = fork._length, pieces
+        return fork
 
     def _inside(self, position: int) -> int:
         return min(max(position, self.start), self.stop)

@@ -33,19 +33,19 @@ class PagedSegment(Segment):
     A page's score for a query q is Σ_d max(q_d·low_d, q_d·high_d), an upper bound of q·k over its keys. Pages are
     counted from `start` on. The KV itself is that of the dense segments it was made from (`parts`), by reference. The
     page that a point cuts has bounds of its tokens up to that point; a later segment has bounds of its own.
+    `bound_GCP` has the smallest, then the largest keys; for pages of one token the keys.
     """
 
-    def __init__(self, parts: tuple[DenseSegment, ...], paging: Paging, low_GPD: Tensor, high_GPD: Tensor) -> None:
+    def __init__(self, parts: tuple[DenseSegment, ...], paging: Paging, bound_GCP: Tensor) -> None:
         super().__init__(parts[0].start)
         self.parts = parts
         self.paging = paging
-        self.low_GPD = low_GPD
-        self.high_GPD = high_GPD
+        self.bound_GCP = bound_GCP
 
     @classmethod
     def of(cls, dense: DenseSegment, paging: Paging) -> PagedSegment:
         """Pages over a dense segment."""
-        return cls((dense,), paging, *_bounds(dense.k_GLD, paging.page))
+        return cls((dense,), paging, _bounds(dense.k_GLD, paging.page))
 
     @property
     def absorbs(self) -> bool:
@@ -63,16 +63,15 @@ class PagedSegment(Segment):
         whole = (self.stop - self.start) // page
         cut = self.start + whole * page
         pieces = [part.k_GLD[:, max(0, cut - part.start) :] for part in self.parts if part.stop > cut]
-        low_GPD, high_GPD = _bounds(torch.cat([*pieces, fresh.k_GLD], dim=1), page)
-        low_GPD = torch.cat([self.low_GPD[:, :whole], low_GPD], dim=1)
-        high_GPD = torch.cat([self.high_GPD[:, :whole], high_GPD], dim=1)
-        return PagedSegment((*self.parts, fresh), self.paging, low_GPD, high_GPD)
+        bound_GCP = _bounds(torch.cat([*pieces, fresh.k_GLD], dim=1), page)
+        bound_GCP = torch.cat([self.bound_GCP[..., :whole], bound_GCP], dim=-1)
+        return PagedSegment((*self.parts, fresh), self.paging, bound_GCP)
 
     def attend(self, q_GND: Tensor, visible: Visible, spec: Spec, kernels: Kernels) -> Partial:
         """Each row chooses its pages by their scores and reads them exactly."""
         if not visible.covers(self.start, self.stop):
             raise RuntimeError("a paged segment is read as it was at its point, and not in part")
-        if self.paging.pages >= self.low_GPD.shape[1]:
+        if self.paging.pages >= self.bound_GCP.shape[-1]:
             return merge([part.attend(q_GND, visible, spec, kernels) for part in self.parts])
         q_GXgD = self._choosers(q_GND, visible)
         heads, _, each, _ = q_GXgD.shape
@@ -90,11 +89,11 @@ class PagedSegment(Segment):
     def reads(self, q_GND: Tensor, visible: Visible) -> Tensor:
         """The tokens of the pages that each row chooses."""
         tokens = self.stop - self.start
-        if self.paging.pages >= self.low_GPD.shape[1]:
+        if self.paging.pages >= self.bound_GCP.shape[-1]:
             return super().reads(q_GND, visible)
         q_GXgD = self._choosers(q_GND, visible)
         heads, choosers, each, _ = q_GXgD.shape
-        read_GXP = torch.zeros(heads, choosers, self.low_GPD.shape[1], dtype=torch.bool, device=q_GND.device)
+        read_GXP = torch.zeros(heads, choosers, self.bound_GCP.shape[-1], dtype=torch.bool, device=q_GND.device)
         read_GXP.scatter_(2, self.choose(q_GXgD), True)
         read_GXL = read_GXP.repeat_interleave(self.paging.page, dim=-1)[..., :tokens]
         if each == 1:
@@ -106,26 +105,21 @@ class PagedSegment(Segment):
 
         Query heads that choose for themselves are counted as if no two chose the same page.
         """
-        heads, pages, dim = self.low_GPD.shape
-        tokens = self.stop - self.start
-        token = 2 * heads * dim * self.low_GPD.element_size()
+        heads, _, dim = self.parts[0].k_GLD.shape
+        tokens, size = self.stop - self.start, self.bound_GCP.element_size()
+        token = 2 * heads * dim * size
         choices = 1 if self.paging.together else self.paging.group
         read = min(tokens, choices * self.paging.pages * self.paging.page)
         if self.paging.page == 1:  # the keys are their own bounds: nothing more is stored, and all of them are read
             return Footprint(tokens, tokens * token, (tokens + read) * token // 2)
-        bounds = 2 * heads * pages * dim * self.low_GPD.element_size()
+        bounds = self.bound_GCP.numel() * size
         return Footprint(tokens, tokens * token + bounds, read * token + bounds)
 
     def choose(self, q_GXgD: Tensor) -> Tensor:
         """The pages that choosers read, best first: `[G, X, pages]`; the g rows of one choose by their mean score."""
-        if self.paging.page == 1:  # a key is its own bound
-            score_GXP = torch.matmul(q_GXgD.mean(2), self.high_GPD.transpose(1, 2))
-        else:  # the mean over rows of a sum over channels is the sum over channels of means
-            high_GXP, low_GXP = (
-                torch.matmul(side_GXgD.mean(2), bound_GPD.transpose(1, 2))
-                for side_GXgD, bound_GPD in ((q_GXgD.clamp(min=0), self.high_GPD), (q_GXgD.clamp(max=0), self.low_GPD))
-            )
-            score_GXP = high_GXP.add_(low_GXP)
+        if self.paging.page > 1:  # the mean over rows of a sum over channels is the sum over channels of means
+            q_GXgD = torch.cat([q_GXgD.clamp(max=0), q_GXgD.clamp(min=0)], dim=-1)
+        score_GXP = torch.matmul(q_GXgD.mean(2), self.bound_GCP)
         return score_GXP.topk(self.paging.pages, dim=-1).indices
 
     def _choosers(self, q_GND: Tensor, visible: Visible) -> Tensor:
@@ -135,15 +129,15 @@ class PagedSegment(Segment):
         return q_GND.unsqueeze(2)
 
 
-def _bounds(k_GLD: Tensor, page: int) -> tuple[Tensor, Tensor]:
-    """Smallest and largest key per page and channel; the last page may be short."""
-    heads, tokens, dim = k_GLD.shape
+def _bounds(k_GLD: Tensor, page: int) -> Tensor:
+    """Smallest and largest key per page and channel, `[G, 2D, P]`; the last page may be short."""
+    heads, tokens, _ = k_GLD.shape
     if page == 1:
-        return k_GLD, k_GLD
+        return k_GLD.transpose(1, 2)
     whole = tokens // page * page
-    paged_GPtD = k_GLD[:, :whole].reshape(heads, -1, page, dim)
-    low, high = [paged_GPtD.amin(2)] if whole else [], [paged_GPtD.amax(2)] if whole else []
+    paged_GPtD = k_GLD[:, :whole].reshape(heads, -1, page, k_GLD.shape[-1])
+    bounds = [torch.cat([paged_GPtD.amin(2), paged_GPtD.amax(2)], dim=-1)] if whole else []
     if whole < tokens:
-        low.append(k_GLD[:, whole:].amin(1, keepdim=True))
-        high.append(k_GLD[:, whole:].amax(1, keepdim=True))
-    return torch.cat(low, dim=1), torch.cat(high, dim=1)
+        rest_GtD = k_GLD[:, whole:]
+        bounds.append(torch.cat([rest_GtD.amin(1, keepdim=True), rest_GtD.amax(1, keepdim=True)], dim=-1))
+    return torch.cat(bounds, dim=1).transpose(1, 2).contiguous()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from scbench.kernels.packing import PackedKeys, PackedValues, pack_keys, pack_va
 from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Footprint, Segment
 from scbench.segments.dense import DenseSegment
+
+LEAST = 512  # rounded tokens of a block that successive points share; fewer are copied from point to point
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,23 @@ class Rounding:
 
 
 class Block(Segment):
-    """Tokens that were rounded together; the values of the newest ones may still be exact (`v_GnD`)."""
+    """Tokens with rounded keys; the values of the first ones are rounded, those of the newest still exact (`v_GnD`)."""
 
     def __init__(self, start: int, keys: PackedKeys, values: PackedValues | None, v_GnD: Tensor | None) -> None:
         super().__init__(start)
         self.keys = keys
         self.values = values
         self.v_GnD = v_GnD
+
+    @property
+    def rounded(self) -> int:
+        """How many of its tokens have rounded values."""
+        return 0 if self.values is None else self.values.tokens
+
+    @property
+    def open(self) -> bool:
+        """Whether later tokens are put behind it: it is not all rounded, or short."""
+        return self.v_GnD is not None or self.rounded < LEAST
 
     @property
     def stop(self) -> int:
@@ -51,12 +63,32 @@ class Block(Segment):
         size += 0 if self.v_GnD is None else self.v_GnD.numel() * self.v_GnD.element_size()
         return Footprint(self.keys.tokens, size, size)
 
+    def then(self, keys: PackedKeys, v_GnD: Tensor) -> Block:
+        """This block with newer tokens, whose values are exact."""
+        old = [] if self.v_GnD is None else [self.v_GnD]
+        return Block(self.start, self.keys.then(keys), self.values, torch.cat([*old, v_GnD], dim=1))
+
+    def settled(self, exact_from: int, rule: Rounding) -> list[Block]:
+        """The same with its values below position `exact_from` rounded; many that are rounded are a block apart."""
+        count = min(self.stop, exact_from) - self.start - self.rounded
+        if self.v_GnD is None or count <= 0:
+            return [self]
+        fresh = pack_values(self.v_GnD[:, :count], rule.bits, rule.group)
+        values = fresh if self.values is None else self.values.then(fresh)
+        if values.tokens == self.keys.tokens:
+            return [Block(self.start, self.keys, values, None)]
+        rest_GnD = self.v_GnD[:, count:].clone()
+        if values.tokens < LEAST:
+            return [Block(self.start, self.keys, values, rest_GnD)]
+        first, second = self.keys.split(values.tokens)
+        return [Block(self.start, first, values, None), Block(self.start + values.tokens, second, None, rest_GnD)]
+
 
 class QuantisedSegment(Segment):
     """All tokens from `start` to the last full group, rounded; what lies behind it stays dense, outside.
 
     A group of keys is rounded at the first point that finds it full; values follow when `residual` newer tokens are
-    there, in whole groups too. What has been rounded is never rounded again, and blocks are shared between the
+    there, in whole groups too. What has been rounded is never rounded again, and long blocks are shared between the
     segments of successive points.
     """
 
@@ -80,13 +112,17 @@ class QuantisedSegment(Segment):
         """Round the groups that are full now."""
         rule, at = self.rounding, self.stop
         full = (fresh.stop - at) // rule.group * rule.group
-        skip = at - fresh.start
-        k_GnD, v_GnD = (part[:, skip : skip + full].clone() for part in (fresh.k_GLD, fresh.v_GLD))
-        exact_from = max(self.start, (fresh.stop - rule.residual - self.start) // rule.group * rule.group + self.start)
-        blocks = [part for block in self.blocks for part in self._settled(block, exact_from)]
+        *sealed, last = self.blocks or (None,)
+        if last is not None and full and not last.open:
+            sealed, last = [*sealed, last], None
         if full:
-            blocks += self._settled(Block(at, pack_keys(k_GnD, rule.bits, rule.group), None, v_GnD), exact_from)
-        return QuantisedSegment(self.start, rule, tuple(blocks), self._later)
+            skip = at - fresh.start
+            k_GnD, v_GnD = (part[:, skip : skip + full].clone() for part in (fresh.k_GLD, fresh.v_GLD))
+            keys = pack_keys(k_GnD, rule.bits, rule.group)
+            last = Block(at, keys, None, v_GnD) if last is None else last.then(keys, v_GnD)
+        exact_from = max(self.start, (fresh.stop - rule.residual - self.start) // rule.group * rule.group + self.start)
+        ends = [] if last is None else last.settled(exact_from, rule)
+        return QuantisedSegment(self.start, rule, (*sealed, *ends), self._later)
 
     def pieces(self) -> tuple[Segment, ...]:
         """Its blocks."""
@@ -101,31 +137,6 @@ class QuantisedSegment(Segment):
         """That of its blocks."""
         size = sum(block.footprint(stop).stored for block in self.blocks)
         return Footprint(self.stop - self.start, size, size)
-
-    def _settled(self, block: Block, exact_from: int) -> list[Block]:
-        """The block, with its values below position `exact_from` rounded."""
-        if block.v_GnD is None or exact_from <= block.start:
-            return [block]
-        rule, tokens = self.rounding, block.keys.tokens
-        count = min(tokens, exact_from - block.start)
-        values = pack_values(block.v_GnD[:, :count], rule.bits, rule.group)
-        if count == tokens:
-            return [Block(block.start, block.keys, values, None)]
-        first, second = _split(block.keys, count)
-        rest_GnD = block.v_GnD[:, count:].clone()
-        return [Block(block.start, first, values, None), Block(block.start + count, second, None, rest_GnD)]
-
-
-def _split(keys: PackedKeys, count: int) -> tuple[PackedKeys, PackedKeys]:
-    """The keys before and from token `count` on, a multiple of the group."""
-    codes, groups = count * keys.bits // 8, count // keys.group
-
-    def part(code: slice, group: slice) -> PackedKeys:
-        return replace(
-            keys, code_GnD=keys.code_GnD[:, code], scale_GmD=keys.scale_GmD[:, group], low_GmD=keys.low_GmD[:, group]
-        )
-
-    return part(slice(codes), slice(groups)), part(slice(codes, None), slice(groups, None))
 
 
 def quantise(cache: DenseSegment, rounding: Rounding, later: bool = True) -> QuantisedSegment:
