@@ -33,12 +33,14 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 40), st.s
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 999), sizes, st.sampled_from([torch.float32, torch.bfloat16]))
-@pytest.mark.parametrize("kernel", ["reference", "blockwise", "torch_cpu"])
+@pytest.mark.parametrize("kernel", ["reference", "blockwise", "torch_cpu", "torch_cpu in halves"])
 def test_unmasked(kernel, seed, size, dtype):
     q, k, v = tensors(seed, *size, dtype)
     expected = attention.attend(q, k, v, lambda g, n: range(k.shape[1]), 0.3)
-    if kernel == "torch_cpu":
-        close(torch_cpu.attend(q, k, v, 0.3), *expected, dtype)
+    if kernel.startswith("torch_cpu"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch_cpu, "FROM", 2 if kernel.endswith("halves") else 1000)
+            close(torch_cpu.attend(q, k, v, 0.3), *expected, dtype)
     else:
         module = {"reference": reference, "blockwise": blockwise}[kernel]
         close(module.attend(q, k, v, None, 0.3), *expected, dtype)
@@ -167,6 +169,18 @@ def test_any_partition_of_the_keys_merges_to_the_whole(seed, size, data):
         keys = [j for j, p in enumerate(parts_of_key) if p == part]
         parts.append(reference.attend(q, k[:, keys], v[:, keys], None, 0.3) if keys else Partial.nothing(q))
     close(merge(parts), *attention.attend(q, k, v, lambda g, n: range(k.shape[1]), 0.3))
+
+
+@pytest.mark.parametrize(("heads", "rows", "keys"), [(1, 2, 512), (1, 32, 4001), (3, 30, 4609)])
+def test_long_keys_of_few_heads_are_read_in_halves_and_no_further(heads, rows, keys):
+    """What lies behind the keys in their buffer is not read, and no key is left out between the halves."""
+    q, k, v = tensors(5, heads, rows, keys, 16)
+    whole = torch_cpu.attend(q, k, v, 0.3)
+    wide_k, wide_v = (torch.cat([x, torch.full_like(x, torch.nan)], dim=1)[:, :keys] for x in (k, v))
+    part = torch_cpu.attend(q, wide_k, wide_v, 0.3)
+    assert torch.equal(part.out_GND, whole.out_GND) and torch.equal(part.lse_GN, whole.lse_GN)
+    expected = reference.attend(q.double(), k.double(), v.double(), None, 0.3)
+    close(part, expected.out_GND.double(), expected.lse_GN.double())
 
 
 def test_merge_survives_large_scores():

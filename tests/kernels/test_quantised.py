@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scbench.errors import ScbenchError
 from scbench.kernels import packing, quantised, reference
-from scbench.kernels.choose import Kernels
+from scbench.kernels.choose import FEW_CPP, Kernels
 from scbench.kernels.cpp import build, dequant_decode
 from scbench.kernels.packing import PackedKeys, PackedValues
 
@@ -77,6 +77,17 @@ def test_keys_may_be_rounded_and_no_values(folder):
     part = kernels.quantised(q, keys, None, v, 0.2)
     assert kernels.used == {"cpp_dequant_decode"}
     wanted = reference.attend(q, packing.unpack_keys(keys, torch.float32), v, None, 0.2)
+    torch.testing.assert_close(part.out_GND, wanted.out_GND, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(part.lse_GN, wanted.lse_GN, atol=1e-5, rtol=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize(("rows", "kernel"), [(FEW_CPP, "cpp_dequant_decode"), (FEW_CPP + 1, "quantised")])
+def test_many_rows_are_made_of_floats_beyond_what_was_measured(folder, rows, kernel):
+    q, keys, values, v_rest = tensors(5, 1, rows, 32, 96, 17, (2, 32), (2, 32), torch.float32)
+    kernels = Kernels(torch.device("cpu"), torch.float32, "auto", folder)
+    part, wanted = kernels.quantised(q, keys, values, v_rest, 0.2), plain(q, keys, values, v_rest)
+    assert kernel in kernels.used
     torch.testing.assert_close(part.out_GND, wanted.out_GND, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part.lse_GN, wanted.lse_GN, atol=1e-5, rtol=1e-5)
 

@@ -88,6 +88,23 @@ class Decoder:
             report(at, len(ids))
         trunk.keep_states()
 
+    def extend_each(
+        self, trunks: Sequence[Trunk], spans: Sequence[Sequence[int]], first_leave: int, deadline: Deadline
+    ) -> None:
+        """Prefill a span behind each of several trunks without states, as many at once as a chunk has room for.
+
+        None is remembered as the last to ask: their rings stay as they are.
+        """
+        widest = max(map(len, spans))
+        some = 1 if widest > self._chunk else min(self._chunk // widest, self.width or len(trunks))
+        for at in range(0, len(trunks), some):
+            deadline.check()
+            group, new = trunks[at : at + some], spans[at : at + some]
+            if some == 1:
+                self.extend(group[0], new[0], first_leave, deadline, lambda *_: None)
+            else:
+                self._extend_alike(group, new, first_leave)
+
     def prefill(
         self, trunk: Trunk, ids: Sequence[int], method: Method, total: int, deadline: Deadline, report: Report
     ) -> None:
@@ -283,6 +300,18 @@ class Decoder:
         device = self.adapter.shape.device
         ids_BT, position_BT = (torch.tensor([list(x)], dtype=torch.long, device=device) for x in (ids, position))
         return self.adapter.forward(ids_BT, position_BT, attend, states)[0]
+
+    def _extend_alike(self, trunks: Sequence[Trunk], spans: Sequence[Sequence[int]], first_leave: int) -> None:
+        """One pass over a span of each trunk, whose tail is then made part of it."""
+        widest = max(map(len, spans))
+        tails = Tails(self.adapter.shape.layers, [widest - len(ids) for ids in spans], widest)
+        logits_BV = self._step(self._batch([trunk.view(trunk.length) for trunk in trunks], tails, None), spans)
+        layers = tails.layers()
+        for row, (trunk, ids) in enumerate(zip(trunks, spans, strict=True)):
+            pad = tails.pad[row]
+            own = [(k_BGtD[row, :, pad:], v_BGtD[row, :, pad:]) for k_BGtD, v_BGtD in layers]
+            trunk.append(ids, own, logits_BV[row], {})
+            trunk.trim(first_leave)
 
     def _step_length(self, trunk: Trunk, tokens: int) -> int:
         """How many tokens go through the model at once: a chunk; but some models remember only their first pass."""

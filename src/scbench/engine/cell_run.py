@@ -154,22 +154,36 @@ class CellRun:
         """
         if not self.trunk.absorbs and not self._focuses and self.trunk.states is None:
             return [Row(self.trunk.view(b.leaves), b.suffix, b.max_new_tokens) for b in branches]
-        return [self._own(branch) for branch in branches]
+        asking = [branch for branch in branches if branch.suffix]
+        forks = dict(zip(asking, self._forks(asking), strict=True))
+        rows = []
+        for branch in branches:
+            if branch.suffix:
+                fork = forks[branch]
+                view = self._focus(fork) or fork.view(fork.length)
+            else:
+                view = self.focused.get(branch.leaves) or self.trunk.view(branch.leaves)
+            rows.append(Row(view, (), branch.max_new_tokens))
+        return rows
 
     def predictions(self, branches: Sequence[Branch], rows: Sequence[Row]) -> list[Tensor]:
         """Per branch, what its row predicts along the gold answer."""
         return gold_predictions(self.setting.decoder, rows, [self.job.gold[branch.turn] for branch in branches])
 
-    def _own(self, branch: Branch) -> Row:
-        if not branch.suffix:
-            view = self.focused.get(branch.leaves) or self.trunk.view(branch.leaves)
-            return Row(view, (), branch.max_new_tokens)
-        if branch.leaves != self.trunk.length:
+    def _forks(self, branches: Sequence[Branch]) -> list[Trunk]:
+        """For each branch a trunk of its own, behind which its question has been read."""
+        if any(branch.leaves != self.trunk.length for branch in branches):
             raise RuntimeError("a branch with a question leaves from the end of the trunk")
-        fork = self.trunk.fork()
-        self.setting.decoder.extend(fork, branch.suffix, branch.leaves, self.deadline, lambda *_: None)
-        fork.settle()
-        return Row(self._focus(fork) or fork.view(fork.length), (), branch.max_new_tokens)
+        decoder, leaves = self.setting.decoder, self.trunk.length
+        forks, suffixes = [self.trunk.fork() for _ in branches], [branch.suffix for branch in branches]
+        if self._focuses or self.trunk.states is not None:  # the last to ask has to be known, or rows can't be padded
+            for fork, suffix in zip(forks, suffixes, strict=True):
+                decoder.extend(fork, suffix, leaves, self.deadline, lambda *_: None)
+        elif forks:
+            decoder.extend_each(forks, suffixes, leaves, self.deadline)
+        for fork in forks:
+            fork.settle()
+        return forks
 
     def _focus(self, trunk: Trunk) -> View | None:
         method = self._resolve(self.layout.base)

@@ -35,7 +35,7 @@ from scbench.kernels.storeys import AUTO, FLEX, REFERENCE, STOREYS, TRITON
 
 GATHERING = 16  # how much longer a token takes that is gathered for a list of pages, than one row under a mask
 FEW = 64  # rows, up to which a fused kernel is faster than making whole blocks float
-FEW_CPP = 512  # the same for the one in C++
+FEW_CPP = 1024  # the same for the one in C++
 KeysValues = tuple[Tensor, Tensor]
 
 
