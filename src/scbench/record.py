@@ -104,7 +104,7 @@ class Record:
     turns: int
     outcome: Outcome
     prediction: str = ""
-    gold: Any = None
+    gold: str | int | float | tuple[str, ...] = ""
     detail: str = ""  # what went wrong, or was cut, in one line
     answer_cut: bool = False
     subtask: str | None = None

@@ -79,6 +79,7 @@ def visit(browser):
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 500 else None)
+        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
         page.goto(address, timeout=PATIENCE)
         for text in texts:
             page.get_by_text(text).first.wait_for(timeout=PATIENCE)

@@ -18,7 +18,7 @@ from scbench.tasks.sessions import make_sessions
 from scbench.training import curriculum, initial, loop
 from scbench.training.architectures import ARCHITECTURES
 from scbench.training.curriculum import Standing, Track
-from scbench.training.drills import AffixGrid, Copying
+from scbench.training.drills import AffixGrid, Copying, ShortPairs
 from scbench.training.examples import Example, example
 from scbench.training.recipe import Recipe
 from scbench.training.seeds import stream, training_seed
@@ -166,6 +166,12 @@ def test_drills_ask_for_what_their_context_holds(index: int, words: PreTrainedTo
     assert (listed, len({turn.question for turn in grid.turns})) == (9, 5)
     for turn in grid.turns:
         assert f"'{turn.answer}'" in grid.context
+    short = ShortPairs(size=9, turns=4, length=2, seed=-1).generate(index, words)
+    pairs = json.loads(short.context.removeprefix("JSON data:\n"))
+    assert len(pairs) == 9 and all(len(text) == 4 for pair in pairs.items() for text in pair)
+    assert len({turn.question for turn in short.turns}) == 4
+    for turn in short.turns:
+        assert pairs[turn.question.split('"')[1]] == turn.answer
 
 
 def test_the_first_heads_begin_by_looking_back(words: PreTrainedTokenizerFast) -> None:

@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import MsgspecError
@@ -204,13 +204,12 @@ def _continues(pending: Sequence[Record], record: Record, fingerprint: str) -> b
 def _decode(line: bytes, decoder: Decoder[Record]) -> Record | None:
     """What a line says; most are read straight into a record, three times as fast as through plain data."""
     try:
-        record = decoder.decode(line)
+        return decoder.decode(line)
     except (MsgspecError, UnicodeDecodeError):  # a lone surrogate, say; or it is no record
         try:
             return Record.from_dict(parse_json(line))
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
-    return replace(record, gold=tuple(record.gold)) if type(record.gold) is list else record
 
 
 def encode(record: Record) -> bytes:

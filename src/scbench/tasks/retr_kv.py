@@ -35,7 +35,7 @@ class RetrKV(Task):
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """Keys of different pairs, anywhere in the object, one per turn."""
         pairs = Supply(uuid_pairs(self.random(index, "pairs")))
-        fitted = self.fitted(lambda count: _render(pairs.first(count)), tokenizer, sample=8)
+        fitted = self.fitted(lambda count: render_pairs(pairs.first(count)), tokenizer, sample=8)
         self.need(self.turns, fitted.items, "pairs")
         asked = self.random(index, "questions").sample(pairs.first(fitted.items), self.turns)
         return self.generated(index, fitted, (Turn(key_question(key), value) for key, value in asked))
@@ -83,7 +83,8 @@ def _uuid(source: random.Random) -> str:
     return str(UUID(int=source.getrandbits(128), version=4))
 
 
-def _render(pairs: list[Pair]) -> str:
+def render_pairs(pairs: list[Pair]) -> str:
+    """The context: one JSON object."""
     return "JSON data:\n{" + ", ".join(f'"{key}": "{value}"' for key, value in pairs) + "}"
 
 

@@ -12,6 +12,7 @@ from typing import ClassVar
 from scbench.tasks.base import Task
 from scbench.tasks.fit import Encoder
 from scbench.tasks.mix_sum_niah import ask_key, hidden_keys
+from scbench.tasks.retr_kv import RetrKV, key_question, render_pairs
 from scbench.tasks.retr_multihop import NOISE
 from scbench.tasks.retr_prefix_suffix import AFFIX, RetrPrefixSuffix, ask_word, render_words
 from scbench.tasks.session import Session, Turn
@@ -48,6 +49,26 @@ class Copying(Task):
         return self.generated(
             index, fitted, (Turn(line[:cue], line[cue:]) for line, cue in zip(asked, cues, strict=True))
         )
+
+
+@dataclass(frozen=True)
+class ShortPairs(RetrKV):
+    """Retr.KV with keys and values of `length` pairs of hexadecimal digits.
+
+    Of a UUID's 16 tokens one has to be looked up, and the others follow from the one before: in short values what is
+    looked up is most of what there is to learn.
+    """
+
+    length: int = 2
+
+    def generate(self, index: int, tokenizer: Encoder) -> Session:
+        """Keys of different pairs, one per turn."""
+        source = self.random(index, "short")
+        drawn = [[_letters(HEXADECIMAL, 2 * self.length, source) for _ in range(2)] for _ in range(self.size or 1)]
+        pairs = list(dict(drawn).items())
+        fitted = self.fitted(lambda count: render_pairs(pairs[:count]), tokenizer, sample=1)
+        asked = source.sample(pairs, min(len(pairs), self.turns))
+        return self.generated(index, fitted, (Turn(key_question(key), value) for key, value in asked))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class RetrievalAttention(Method):
 
     Memory O(n) and the index (a float32 copy of the keys, and links), prefill O(n²), decode O(search + k + sinks +
     window) per token. Defaults are SCBench's; the paper's speed is measured with `index=hnsw k=100`. A budget keeps the
-    proportion of sinks, window and k.
+    proportion of sinks, window and k; one in bytes makes an index of random keys for each k that it tries.
     """
 
     uses_budget: ClassVar[bool] = True
@@ -51,7 +51,7 @@ class RetrievalAttention(Method):
     nprobe: float = 0.2
     m: int = 16
     ef_construction: int = 100
-    ef_search: int = 200
+    ef_search: int = 128
 
     def __post_init__(self) -> None:
         if self.k < 1 or min(self.sinks, self.window, self.scan) < 0:
