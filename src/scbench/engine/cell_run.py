@@ -154,24 +154,16 @@ class CellRun:
         """
         if not self.trunk.absorbs and not self._focuses and self.trunk.states is None:
             return [Row(self.trunk.view(b.leaves), b.suffix, b.max_new_tokens) for b in branches]
-        asking = [branch for branch in branches if branch.suffix]
-        forks = dict(zip(asking, self._forks(asking), strict=True))
-        rows = []
-        for branch in branches:
-            if branch.suffix:
-                fork = forks[branch]
-                view = self._focus(fork) or fork.view(fork.length)
-            else:
-                view = self.focused.get(branch.leaves) or self.trunk.view(branch.leaves)
-            rows.append(Row(view, (), branch.max_new_tokens))
-        return rows
+        asked = iter(self._asked([branch for branch in branches if branch.suffix]))
+        views = [next(asked) if b.suffix else self.focused.get(b.leaves) or self.trunk.view(b.leaves) for b in branches]
+        return [Row(view, (), branch.max_new_tokens) for view, branch in zip(views, branches, strict=True)]
 
     def predictions(self, branches: Sequence[Branch], rows: Sequence[Row]) -> list[Tensor]:
         """Per branch, what its row predicts along the gold answer."""
         return gold_predictions(self.setting.decoder, rows, [self.job.gold[branch.turn] for branch in branches])
 
-    def _forks(self, branches: Sequence[Branch]) -> list[Trunk]:
-        """For each branch a trunk of its own, behind which its question has been read."""
+    def _asked(self, branches: Sequence[Branch]) -> list[View]:
+        """What each branch's answer reads: a fork of the trunk behind which its question has been read."""
         if any(branch.leaves != self.trunk.length for branch in branches):
             raise RuntimeError("a branch with a question leaves from the end of the trunk")
         decoder, leaves = self.setting.decoder, self.trunk.length
@@ -183,7 +175,7 @@ class CellRun:
             decoder.extend_each(forks, suffixes, leaves, self.deadline)
         for fork in forks:
             fork.settle()
-        return forks
+        return [self._focus(fork) or fork.view(fork.length) for fork in forks]
 
     def _focus(self, trunk: Trunk) -> View | None:
         method = self._resolve(self.layout.base)

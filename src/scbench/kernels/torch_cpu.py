@@ -1,7 +1,6 @@
 """ATen's flash attention for CPUs, which gives the log-sum-exp that merging needs.
 
-The operator is private to torch; besides this module only `batched` names it. It is used where no mask is needed (its
-masked form leaves rows that see nothing undefined); masked rests go to `blockwise`.
+The operator is private to torch; besides this module only `batched` names it, for blocks and for masks (`masked`).
 """
 
 from __future__ import annotations
