@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 from html.parser import HTMLParser
 
 import pytest
@@ -228,3 +229,24 @@ def test_a_score_of_zero_everywhere_is_still_shown(tmp_path):
     score_sweep(path)
     (header,) = [line.split() for line in printed(path, 80).splitlines() if " strict " in line]
     assert header[:4] == ["task", "method", "strict", "ref"]
+
+
+def test_answers_lie_beside_a_page_that_would_be_too_large(tmp_path, monkeypatch):
+    """Whatever else takes the room: tables and failures have no limit of their own."""
+    cells = {"aa": cell(), "bb": cell("snapkv", budget=0.25)}
+    noise = "".join(random.Random(0).choices("0123456789abcdef", k=4000))  # nothing that could be packed
+    records = [answers(n, s, [True, False], prediction=noise) for n in cells for s in ("s0", "s1")]
+    manifest = write_sweep(tmp_path, cells, records)
+    score_sweep(manifest)
+    whole = len(report_sweep(manifest).read_bytes())
+    assert not (manifest.parent / "report_answers").exists()
+    monkeypatch.setattr("scbench.report.shelf.PAGE", whole - 1000)
+    assert len(report_sweep(manifest).read_bytes()) <= whole - 1000
+    assert list((manifest.parent / "report_answers").glob("*.js"))
+
+
+def test_a_detail_without_utf8_stops_no_scores(tmp_path):
+    failed = answers("aa", "s0", [True, False], outcome=Outcome.ERROR, detail="broken \ud800 text")
+    manifest = write_sweep(tmp_path, {"aa": cell()}, [failed], sessions=["s0"])
+    score_sweep(manifest)
+    assert "broken \\ud800 text" in (manifest.parent / "failures.csv").read_text(encoding="utf-8")

@@ -333,10 +333,19 @@ def test_models_stand_side_by_side_on_the_sessions_that_are_the_same(tmp_path):
         answers("a0", "s0", [True, True], documents=("x",)),
         answers("a0", "s1", [False, False], documents=("y",)),
         answers("b0", "s0", [False, True], documents=("x",)),
-        answers("b0", "s1", [True, True], documents=("z",)),
+        answers("b0", "s1", [True, True], documents=("y",)),
+        answers("a0", "s2", [True, False], documents=("z",)),
+        [*answers("b0", "s2", [True, False], documents=("z",))],
     ]
-    (row,) = rows(models_table(summary(tmp_path, records, cells), "multi_turn"))
+    records[5][0] = dataclasses.replace(records[5][0], outcome=Outcome.OOM)  # so that other turns of s2 count
+    made = summary(tmp_path, records, cells, sessions=["s0", "s1", "s2"])
+    file = made.sweep.files["b0"]
+    file.write_text(file.read_text().replace("question 3 of s1", "another question"))
+    (row,) = rows(models_table(made, "multi_turn"))
     assert (row["sessions"], row["tiny"], row["other"]) == ("1", "100.0", "50.0")
+    file.unlink()
+    (row,) = rows(models_table(read_summary(made.sweep.folder / "manifest.json"), "multi_turn"))
+    assert (row["sessions"], row["tiny"]) == ("0", "n/a"), "nobody knows what they were asked"
 
 
 def test_budgets_have_columns(tmp_path):

@@ -174,9 +174,17 @@ def test_why_a_cell_differs_is_said(tmp_path):
     assert only(*summaries) == ["tiny · dense_repeat · multi_turn · Retr.KV (gen)"]
 
 
-def test_other_contexts_are_not_compared(tmp_path):
-    found = both(tmp_path, {"d0": True, "e0": True, "m0": True}, documents=("another",))
-    assert set(verdicts(*found).values()) == {"unknown"}
+def test_other_contents_are_not_compared(tmp_path):
+    """Ids and documents can be the same where questions are others."""
+    summaries, manifests = both(tmp_path, {"d0": True, "e0": True, "m0": True})
+    for file in set(summaries[1].sweep.files.values()):
+        file.write_text(file.read_text().replace("question 2", "another question"))
+    assert set(verdicts(summaries, manifests).values()) == {"unknown"}
+
+
+def test_the_same_contents_are_compared_whatever_their_documents_share_with_others(tmp_path):
+    found = both(tmp_path, {"d0": True, "e0": True, "m0": True}, documents=("aa", "another"))
+    assert set(verdicts(*found).values()) == {"same"}
 
 
 def test_the_command_prints_the_difference(tmp_path, capsys, monkeypatch):

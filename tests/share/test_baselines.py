@@ -95,6 +95,16 @@ def test_sessions_are_the_same_under_other_names_and_the_setting_stands_in_the_r
     assert [row[0] for row in beside(read_summary(own), found).rows] == ["multi_turn, history=generated"] * 2
 
 
+def test_an_archive_that_left_sessions_out_does_not_stand_beside(own, tmp_path):
+    """Whoever leaves out the hard ones has the better mean."""
+    made = archive(tmp_path / "registry", "easy", {"xx": cell("snapkv")}, [answers("xx", "s0", [True, True])])
+    found = baselines(tmp_path / "registry", own)
+    assert found.found[0].comparable == ()
+    assert not_comparable(found) == [
+        f"easy ({made.digest[:12]}): not comparable, it has records of 1 of 2 sessions: Retr.KV (gen), multi_turn"
+    ]
+
+
 def test_other_gold_answers_are_named(own, tmp_path):
     edited = [answers("xx", s, [True, True], prediction="mine", gold="mine") for s in ("s0", "s1")]
     archive(tmp_path / "registry", "theirs", {"xx": cell("snapkv")}, edited)

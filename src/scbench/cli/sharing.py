@@ -45,14 +45,14 @@ def show_baselines(manifest: Path, folder: Path) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from scbench.report.terminal import rich_table
+    from scbench.report.terminal import print_table
     from scbench.results.summary import read_summary
     from scbench.results.text import visible
     from scbench.share.baselines import baselines, beside, not_comparable
 
     found, console = baselines(folder, manifest), Console()
     table = beside(read_summary(manifest), found)
-    console.print(rich_table(table))
+    print_table(console, table)
     console.print(Text(table.note, style="dim"))
     for line in not_comparable(found):
         console.print(Text(visible(line), style="yellow"), soft_wrap=True)

@@ -53,7 +53,12 @@ def report_sweep(manifest_path: Path) -> Path:
     gathered = gather(summary, manifest, shelf)
     figures = _figures(summary, gathered, folder / "figures")
     path = folder / "report.html"
-    write_text_atomic(path, _page(summary, manifest, gathered, figures, shelf))
+    page = _page(summary, manifest, gathered, figures, shelf)
+    smaller = shelf.smaller(len(page.encode()))
+    if smaller is not None:
+        shelf = smaller
+        page = _page(summary, manifest, gather(summary, manifest, shelf), figures, shelf)
+    write_text_atomic(path, page)
     shelf.sweep_out()
     return path
 

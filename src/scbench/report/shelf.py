@@ -14,7 +14,8 @@ from scbench.results.files import write_text_atomic
 from scbench.results.text import visible
 
 FOLDER = "report_answers"
-IN_PAGE = 10_000_000  # characters of packed data, so that a page stays below 20 MB with tables and figures
+IN_PAGE = 10_000_000  # characters of packed data
+PAGE = 19_500_000  # bytes of the whole page
 
 
 class Shelf:
@@ -26,7 +27,8 @@ class Shelf:
 
     def __init__(self, sweep: Path, room: int = IN_PAGE) -> None:
         self._folder = sweep / FOLDER
-        self._room = room
+        self._sweep = sweep
+        self._whole = self._room = room
         self.page: dict[str, str] = {}
         self.files: list[str] = []
 
@@ -44,6 +46,14 @@ class Shelf:
         else:
             write_text_atomic(self._folder / f"{name}.js", f'scbenchTake("{name}","{packed}");\n')
             self.files.append(name)
+
+    def smaller(self, page: int) -> Shelf | None:
+        """An empty one with so much less room that a page of `page` bytes becomes no larger than `PAGE`; None if it is.
+
+        Tables and failures may take more than a page leaves them: then more answers lie beside it.
+        """
+        used = self._whole - self._room
+        return Shelf(self._sweep, max(0, used - (page - PAGE))) if page > PAGE and used else None
 
     def sweep_out(self) -> None:
         """Delete what an earlier page left beside it and this one does not need."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -22,6 +24,8 @@ from scbench.results.text import visible
 
 FAILURES_SHOWN = 10
 SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
+TEXT = 16  # characters of a text, beyond which it may be folded
+GAP = 2  # between columns, and at both ends together
 IF_ANY = frozenset({*(outcome.value for outcome in Outcome), "answer cut", "note"})  # shown where they tell something
 
 
@@ -34,7 +38,7 @@ def render_terminal(manifest_path: Path, console: Console | None = None) -> None
     summary = read_summary(manifest_path)
     folder = summary.sweep.folder
     for mode in summary.modes:
-        console.print(rich_table(_shortened(cells_table(summary, mode))))
+        print_table(console, _shortened(cells_table(summary, mode)))
     console.print(Text(cells_table(summary).note, style="dim"))
     for line in _failures(summary):
         console.print(Text(line, style="red"), soft_wrap=True)
@@ -53,7 +57,7 @@ def render_view(manifest_path: Path, by: str, console: Console | None = None) ->
         "stage": lambda: [costs_table(summary)],
     }[by]()
     for table in tables:
-        console.print(rich_table(table))
+        print_table(console, table)
     console.print(Text(tables[-1].note, style="dim"))
 
 
@@ -63,7 +67,7 @@ def render_difference(first: Path, second: Path, console: Console | None = None)
     one, other = read_summary(first), read_summary(second)
     found = differences(one, other, (Manifest.read(first.resolve()), Manifest.read(second.resolve())))
     table = differences_table(found, (one.sweep.name, other.sweep.name))
-    console.print(rich_table(table))
+    print_table(console, table)
     console.print(Text(table.note, style="dim"))
     for name, cells in ((one.sweep.name, only(one, other)), (other.sweep.name, only(other, one))):
         for cell in cells:
@@ -109,17 +113,49 @@ def _shortened(table: Table) -> Table:
     )
 
 
-def rich_table(table: Table) -> RichTable:
-    """The table for a terminal; what models, data and users wrote is made visible."""
-    rich = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, column in enumerate(table.columns):
-        if any(isinstance(row[index], str) for row in table.rows):
-            rich.add_column(Text(column.name), overflow="fold")
-        else:
-            rich.add_column(Text(column.name), justify="right", no_wrap=True)
-    for row in table.texts:
-        rich.add_row(*(Text(visible(text)) for text in row))
-    return rich
+def print_table(console: Console, table: Table) -> None:
+    """Print a table so that all of it can be read: one that is too wide in parts, each with the names of its rows.
+
+    What models, data and users wrote is made visible.
+    """
+    shown = [[visible(text) for text in row] for row in table.texts]
+    headers = [column.name for column in table.columns]
+    numbers = [table.is_numeric(index) for index in range(len(headers))]
+    needs = [_need(header, [row[index] for row in shown], numbers[index]) for index, header in enumerate(headers)]
+    names = next((index for index, number in enumerate(numbers) if number), len(headers))
+    longest = [max([len(header), *(len(row[index]) for row in shown)]) for index, header in enumerate(headers)]
+    for part in _parts(needs, names, console.width):
+        rich = RichTable(title=Text(table.title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        room = console.width - GAP - sum(needs[index] + GAP for index in part)
+        for index in part:
+            more = max(0, min(room, longest[index] - needs[index]))
+            room -= more
+            justify: Literal["left", "right"] = "right" if numbers[index] else "left"
+            rich.add_column(Text(headers[index]), overflow="fold", justify=justify, width=needs[index] + more)
+        for row in shown:
+            rich.add_row(*(Text(row[index]) for index in part))
+        console.print(rich)
+
+
+def _need(header: str, texts: Sequence[str], number: bool) -> int:
+    """The width that a column needs: of its header's longest word, of whole numbers, of texts up to a limit."""
+    longest = max(map(len, texts), default=0)
+    return max(longest if number else min(longest, TEXT), max(map(len, header.split()), default=0))
+
+
+def _parts(needs: Sequence[int], names: int, width: int) -> list[list[int]]:
+    """Which columns stand side by side: the first `names` in every part, and as many others as have room."""
+    common = list(range(names))
+    taken = sum(needs[index] + GAP for index in common) + GAP
+    parts: list[list[int]] = [[]]
+    room = width - taken
+    for index in range(names, len(needs)):
+        if parts[-1] and needs[index] + GAP > room:
+            parts.append([])
+            room = width - taken
+        parts[-1].append(index)
+        room -= needs[index] + GAP
+    return [[*common, *part] for part in parts]
 
 
 def _failures(summary: Summary) -> list[str]:

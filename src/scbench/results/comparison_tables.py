@@ -86,7 +86,7 @@ def budgets_table(summary: Summary, mode: str) -> Table:
 
 
 def models_table(summary: Summary, mode: str) -> Table | None:
-    """Models side by side, on the sessions that all of them answered: the same context, the same turns."""
+    """Models side by side, on the sessions that all of them answered: the same content, the same turns."""
     models = list(dict.fromkeys(label.model for label in summary.labels.values()))
     if len(models) < 2:
         return None
@@ -109,8 +109,8 @@ def models_table(summary: Summary, mode: str) -> Table | None:
     )
     note = (
         "Strict scores in %, mean over the sessions that are identical for all models that ran the cell: the same "
-        "session of the same documents, with the same number of turns that count. Contexts that were generated to "
-        "another tokenizer's length are not identical."
+        "context, questions and gold answers, to the letter, and the same turns that count. Contexts that were "
+        "generated to another tokenizer's length are not identical."
     )
     return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows))
 

@@ -63,8 +63,7 @@ class CellDifference:
 def differences(first: Summary, second: Summary, manifests: tuple[Manifest, Manifest]) -> list[CellDifference]:
     """The cells that both sweeps have, in the order of the second."""
     mine, theirs = _names(first.labels), _names(second.labels)
-    scores = [one.scored.scores for one in (first, second)]
-    answers = cell_answers(pd.concat([_marked(frame, mark) for frame, mark in zip(scores, "ab", strict=True)]))
+    answers = cell_answers(pd.concat([_marked(one, mark) for one, mark in ((first, "a"), (second, "b"))]))
     weights = Weights()
     noises = _noise(first, "a", answers) | _noise(second, "b", answers)
     found = [
@@ -111,9 +110,17 @@ def _names(labels: Mapping[str, Label]) -> dict[Name, str]:
     return {(its.model, its.row, its.setting, its.mode, its.title): cell for cell, its in labels.items()}
 
 
-def _marked(scores: pd.DataFrame, mark: str) -> pd.DataFrame:
-    """Cells told apart by sweep; sessions by their context too, since ids alone do not say that they are the same."""
-    return scores.assign(cell=mark + scores["cell"], session=scores["session"] + "\n" + scores["context"])
+def _marked(summary: Summary, mark: str) -> pd.DataFrame:
+    """Cells told apart by sweep; sessions by their content, since ids alone do not say that they are the same.
+
+    A session whose content is not known is no other sweep's.
+    """
+    scores = summary.scored.scores
+    names = [
+        f"{session}\n{summary.content(cell).get(session, mark)}"
+        for cell, session in zip(scores["cell"], scores["session"], strict=True)
+    ]
+    return scores.assign(cell=mark + scores["cell"], session=names)
 
 
 def _difference(

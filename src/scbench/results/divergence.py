@@ -39,4 +39,4 @@ def common_tokens(answer: Tokens, dense: Tokens) -> int:
 
 def _question(cell: Cell) -> str:
     parts = (cell.model, cell.task, cell.mode, cell.history, cell.fit, cell.max_turns, cell.prompt_style)
-    return repr((*parts, cell.engine.name))
+    return repr((*parts, cell.engine))

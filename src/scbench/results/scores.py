@@ -163,7 +163,8 @@ def _failure_rows(sweep: Sweep, fingerprint: str, records: Sequence[Record]) -> 
     for record in records:
         if record.outcome in FAILED:
             outcome, turn = record.outcome.value, str(record.turn)
-            yield {"session": record.session, "turn": turn, "outcome": outcome, "detail": record.detail}
+            detail = record.detail.encode(errors="backslashreplace").decode()  # a lone surrogate has no UTF-8
+            yield {"session": record.session, "turn": turn, "outcome": outcome, "detail": detail}
     whole = {"session": "", "turn": ""}
     wanted = len(sweep.sessions[fingerprint])
     found = len({record.session for record in records})

@@ -11,7 +11,7 @@ from typing import Any
 from scbench.errors import ScbenchError
 
 Fingerprints = Mapping[str, str]  # by session id
-_OWN = ("id", "place")  # what a session is called, and where this machine has it
+_OWN = ("id", "place", "tokens")  # what a session is called, where this machine has it, its length for one tokenizer
 
 
 def fingerprints(path: Path) -> dict[str, str]:

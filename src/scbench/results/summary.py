@@ -18,6 +18,7 @@ from scbench.results.comparison import Comparison
 from scbench.results.costs import NOTHING, Cost, cell_costs
 from scbench.results.frames import FIDELITY, KEY, QUARTERS, Scored, read_scored
 from scbench.results.labels import Label, labels
+from scbench.results.session_hashes import Fingerprints, fingerprints
 from scbench.results.statistics import cell_means, counted, turn_means
 from scbench.results.sweep import Sweep, read_sweep
 
@@ -117,8 +118,15 @@ class Summary:
         return self._intervals.get(fingerprint, MISSING)
 
     def sessions_answered(self, fingerprint: str) -> dict[tuple[str, str, int], float]:
-        """A cell's mean strict score in % by session, its context, and its number of turns that count."""
+        """A cell's mean strict score in % by session, its content's hash, and the turns that count (a bit each).
+
+        Without the sessions whose content is not known.
+        """
         return self._session_means.get(fingerprint, {})
+
+    def content(self, fingerprint: str) -> Fingerprints:
+        """What names the content of each of a cell's sessions; nothing where its sessions file is not there."""
+        return self._contents[self.sweep.files[fingerprint]]
 
     def count(self, fingerprint: str, outcome: Outcome) -> int:
         """How many of a cell's turns had this outcome."""
@@ -185,11 +193,18 @@ class Summary:
 
     @cached_property
     def _session_means(self) -> dict[str, dict[tuple[str, str, int], float]]:
-        grouped = self._counted.groupby(["cell", "session", "context"])["strict"].agg(["mean", "size"])
+        turns = self._counted.assign(bit=2 ** self._counted["turn"])
+        grouped = turns.groupby(["cell", "session"]).agg({"strict": "mean", "bit": "sum"})
         found: dict[str, dict[tuple[str, str, int], float]] = {}
-        for (cell, session, context), mean, size in grouped.itertuples():
-            found.setdefault(cell, {})[session, context, size] = mean
+        for (cell, session), mean, bits in grouped.itertuples():
+            content = self.content(cell).get(session)
+            if content is not None:
+                found.setdefault(cell, {})[session, content, bits] = mean
         return found
+
+    @cached_property
+    def _contents(self) -> dict[Path, Fingerprints]:
+        return {path: fingerprints(path) for path in set(self.sweep.files.values())}
 
     @cached_property
     def _prices(self) -> dict[str, Cost]:

@@ -18,14 +18,16 @@ class Sweep:
     """What a manifest and its stamps say; mappings are by fingerprint, in the manifest's order.
 
     `folder` is `results/<sweep>`, `root` is `results`. `sessions` are the ids that the sweep asks for, in
-    the order of its sessions file; none where the source is not there or could not be read. `failed` holds
-    the reasons of the cells that have no records at all because something they need is missing.
+    the order of its sessions file; none where the source is not there or could not be read. `files` are these
+    sessions files. `failed` holds the reasons of the cells that have no records at all because something they need is
+    missing.
     """
 
     name: str
     folder: Path
     cells: Mapping[str, Cell]
     sessions: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, Path]
     failed: Mapping[str, str]
 
     @property
@@ -50,6 +52,7 @@ def read_sweep(manifest_path: Path) -> Sweep:
         folder=manifest.folder,
         cells=manifest.cells,
         sessions={cell: ids[source_of[cell]] for cell in manifest.cells},
+        files={cell: manifest.sessions(source_of[cell]) for cell in manifest.cells},
         failed={cell: failed[cell] for cell in manifest.cells if cell in failed},
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from scbench.config.cell import Cell
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
+from scbench.record import Outcome
 from scbench.results.session_hashes import Fingerprints, fingerprints
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
@@ -72,8 +73,8 @@ def baselines(folder: Path, manifest_path: Path) -> Baselines:
     """Verify every archive of a folder, and find what can stand beside the sweep's own numbers.
 
     Only cells of the same task, mode, turns, history, prompts and fit on the same sessions, with the gold answers that
-    the sweep's own sessions have, can: the sessions' contents decide, not their names. Raises `ScbenchError` where the
-    folder has no archive.
+    the sweep's own sessions have, can, all of them answered: the sessions' contents decide, not their names. Raises
+    `ScbenchError` where the folder has no archive.
     """
     archives = sorted(folder.glob("*.zip"))
     if not archives:
@@ -93,8 +94,9 @@ def baselines(folder: Path, manifest_path: Path) -> Baselines:
                 others = {cell: _reason(one, own) for cell, one in asked.items() if one not in own} | {
                     cell: wrong[cell] for cell, one in asked.items() if one in own and cell in wrong
                 }
-                comparable = tuple(cell for cell in asked if cell not in others)
                 summary = read_summary(manifest)
+                others |= _partial(summary, asked, others)
+                comparable = tuple(cell for cell in asked if cell not in others)
                 found.append(Baseline(archive.stem, verdict.digest, summary, comparable, others, asked))
         except ScbenchError as error:
             refused[archive.name] = str(error)
@@ -104,13 +106,17 @@ def baselines(folder: Path, manifest_path: Path) -> Baselines:
 def beside(summary: Summary, given: Baselines) -> Table:
     """The sweep's cells, and under each task those of the baselines that asked the same."""
     names = ("mode", "task", "model", "method", "from")
-    columns = [*map(Column, names), Column("strict", 1), Column("ref", 1), Column("KV MiB", 2), Column("KV %", 1)]
+    scores = (Column("strict", 1), Column("ref", 1), Column("KV MiB", 2), Column("KV %", 1))
+    columns = [*map(Column, names), *scores, Column("turns")]
     rows = [row for cell in summary.labels for row in [_row(summary, cell, given.asked[cell].how, OWN)]]
     rows += [
         _row(base.summary, cell, base.asked[cell].how, base.label) for base in given.found for cell in base.comparable
     ]
     order = {row[:2]: place for place, row in reversed(list(enumerate(rows)))}
-    note = f"Scores in %. Rows of archives, by name and digest, are of the same sessions as those of {OWN}."
+    note = (
+        f"Scores in %, over so many turns with outcome `ok`. Rows of archives, by name and digest, are of the same "
+        f"sessions as those of {OWN}."
+    )
     return Table("baselines", "Beside baselines", note, tuple(columns), tuple(sorted(rows, key=lambda r: order[r[:2]])))
 
 
@@ -129,7 +135,7 @@ def _row(summary: Summary, cell: str, how: str, source: str) -> tuple[Value, ...
     label = summary.labels[cell]
     method = " ".join(filter(None, (label.row, label.setting)))
     means = (summary.mean(cell, name) for name in ("strict", "ref", "kv_stored", "kv_share"))
-    return (how, label.title, label.model, method, source, *means)
+    return (how, label.title, label.model, method, source, *means, summary.count(cell, Outcome.OK))
 
 
 def _asked(manifest_path: Path) -> dict[str, Asked]:
@@ -137,6 +143,16 @@ def _asked(manifest_path: Path) -> dict[str, Asked]:
     known: dict[str, Fingerprints] = {source: fingerprints(manifest.sessions(source)) for source in manifest.sources}
     return {
         cell: _what(manifest.cells[cell], known[family.source]) for family in manifest.families for cell in family.cells
+    }
+
+
+def _partial(summary: Summary, asked: Mapping[str, Asked], others: Mapping[str, str]) -> dict[str, str]:
+    """Cells that have not answered all of their sessions: those left out may be the hard ones."""
+    found = {cell: (summary.sessions(cell), len(one.sessions)) for cell, one in asked.items() if cell not in others}
+    return {
+        cell: f"it has records of {answered} of {whole} sessions"
+        for cell, (answered, whole) in found.items()
+        if answered < whole
     }
 
 

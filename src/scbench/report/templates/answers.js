@@ -163,11 +163,12 @@ function layers(values, text) {
   return make("span", {}, `${range} `, picture);
 }
 
+const scored = (...turns) => turns.every((turn) => typeof turn?.strict === "number"); // one that failed has no score
 const WHICH = {
   all: () => true,
-  wrong: (turn) => !(turn.strict >= 1),
-  worse: (turn, dense) => dense && turn.strict < dense.strict,
-  better: (turn, dense) => dense && turn.strict > dense.strict,
+  wrong: (turn) => scored(turn) && turn.strict < 1,
+  worse: (turn, dense) => scored(turn, dense) && turn.strict < dense.strict,
+  better: (turn, dense) => scored(turn, dense) && turn.strict > dense.strict,
   other: (turn) => turn.outcome !== "ok",
 };
 
