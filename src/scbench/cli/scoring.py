@@ -14,6 +14,7 @@ from typing import Any
 from scbench.errors import ScbenchError
 
 SHOWN = 5  # mismatches that are shown of each scorer
+WORKERS = 8  # processes at most that score a sweep: each holds some cells' records
 
 
 @dataclass
@@ -53,7 +54,7 @@ def score(arguments: argparse.Namespace) -> int:
     if arguments.manifest is not None:
         from scbench.results.scores import score_sweep
 
-        score_sweep(arguments.manifest, workers=os.cpu_count() or 1)
+        score_sweep(arguments.manifest, workers=min(WORKERS, os.cpu_count() or 1))
         return 0
     from scbench.results.rescore import rescore, turn_means
 

@@ -142,7 +142,7 @@ def _params(cell: Cell, hashes: Mapping[str, Any]) -> dict[str, str]:
     params["method"] = cell.method_name
     for prefix, choice in (*axes.items(), *((method.name, method) for method in cell.methods)):
         params |= {f"{prefix}.{option}": value for option, value in choice.options.items()}
-    for name in ("budget", "history", "query", "fit", "max_turns", "prompt_style"):
+    for name in ("budget", "history", "query", "compress", "fit", "max_turns", "prompt_style"):
         params[name] = getattr(cell, name)
     params |= {f"model.hash.{name}": value for name, value in hashes.get("model", {}).items()}
     return {name: str(value) for name, value in params.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isnan, nan
 
+from scbench.methods.budget import Budget
 from scbench.results.comparison import CONTRASTS, NOTE, Comparison
 from scbench.results.statistics import WEIGHTS
 from scbench.results.summary import Summary
@@ -69,7 +70,9 @@ def groups_table(summary: Summary, mode: str) -> Table:
 def budgets_table(summary: Summary, mode: str) -> Table:
     """Method × nominal budget of one mode: the mean strict score over tasks."""
     found = [one for one in summary.comparisons if (one.contrast, one.scope, one.mode) == ("mean", "overall", mode)]
-    budgets = list(dict.fromkeys(one.budget for one in found))
+    asked = {label.budget: summary.sweep.cells[cell].budget for cell, label in summary.labels.items()}
+    orders = {text: Budget(budget).order for text, budget in asked.items() if budget is not None}
+    budgets = sorted({one.budget for one in found}, key=lambda budget: orders.get(budget, ("", 0.0)))
     columns = (
         *map(Column, ("kind", "model", "method", "setting")),
         *(Column(budget or "no budget", 1) for budget in budgets),

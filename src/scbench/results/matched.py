@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 
+from scbench.results import marking
+from scbench.results.bootstrap import MISSING, Interval
 from scbench.results.statistics import WEIGHTS, mean_of_tasks
 from scbench.results.summary import Summary
 from scbench.results.table import Column, Table, Value
@@ -37,12 +39,30 @@ def matched_table(summary: Summary, mode: str, measure: str) -> Table | None:
     note = (
         f"Strict scores in %. Rows of one level have the same {MEASURES[measure]}, as a share of an untouched cache of "
         f"the same tokens: within {100 * TOLERANCE:.0f} % of the level at every turn. Nothing is interpolated; n/a: no "
-        f"budget of the sweep matched (`budgets` says which did). {WEIGHTS}"
+        f"budget of the sweep matched (`budgets` says which did). Bold: the best method of a level, model and setting. "
+        f"Underlined: within the 95 % interval of the best, where a column is one task. {WEIGHTS}"
+    )
+    competing = [summary.competes(next(iter(cells.values()))) for cells in rows.values()]
+    marks = marking.marked(
+        [(key[0], key[1], key[3]) if one else None for one, key in zip(competing, rows, strict=True)],
+        {
+            len(names) + place: [_interval(summary, cells, its) for cells in rows.values()]
+            for place, its in enumerate([*([title] for title in titles), *means.values()])
+        },
     )
     made: list[tuple[Value, ...]] = [
         (*key, _budgets(summary, cells), *_scores(summary, titles, means, cells)) for key, cells in rows.items()
     ]
-    return Table(f"{measure}_{mode}", f"Scores at equal {MEASURES[measure]}, {mode}", note, columns, tuple(made))
+    title = f"Scores at equal {MEASURES[measure]}, {mode}"
+    return Table(f"{measure}_{mode}", title, note, columns, tuple(made), marks)
+
+
+def _interval(summary: Summary, cells: Mapping[str, str], titles: Sequence[str]) -> Interval:
+    """A task's mean with its interval; a mean over tasks has none here, as its cells have budgets of their own."""
+    if len(titles) == 1 and titles[0] in cells:
+        return summary.interval(cells[titles[0]])
+    mean = mean_of_tasks(summary.mean(cells.get(title), "strict") for title in titles) if titles else nan
+    return MISSING._replace(estimate=mean)
 
 
 def levels(budgets: Iterable[str], measure: str) -> list[float]:

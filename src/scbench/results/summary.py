@@ -83,8 +83,18 @@ class Summary:
         """The columns of the costs: `<stage>_<scope>_s`, and `<stage>_batch_width`."""
         return [str(name) for name in self.scored.costs.columns if name not in KEY and not name.endswith("_bytes")]
 
+    @cached_property
+    def peaks(self) -> list[str]:
+        """The columns of the costs that are bytes: `<stage>_peak_bytes`, the last stage first."""
+        return sorted((str(name) for name in self.scored.costs.columns if name.endswith("_bytes")), reverse=True)
+
+    def competes(self, fingerprint: str) -> bool:
+        """Whether a cell has a method: not dense, and no bound."""
+        cell = self.sweep.cells[fingerprint]
+        return cell.method_name != "dense" and not any(".bounds." in method.target for method in cell.methods)
+
     def cost(self, fingerprint: str, stage: str) -> float:
-        """A cell's mean over turns and sessions of one of `stages`."""
+        """A cell's mean over turns and sessions of one of `stages` or `peaks`."""
         return _at(self._costs, fingerprint, stage)
 
     def shares(self, fingerprint: str, measure: str) -> list[float]:
@@ -152,13 +162,14 @@ class Summary:
             strict=100 * turns["strict"],
             ref=100 * turns["ref"],
             kv_stored=turns["kv_stored"] / 2**20,
+            kv_touched_mib=turns["kv_touched"] / 2**20,
             kv_share=100 * turns["kv_stored"] / turns["kv_dense"],
             **{quarter: 100 * turns[quarter] for quarter in QUARTERS},
         )
 
     @cached_property
     def _means(self) -> Means:
-        means = cell_means(self._counted, ("strict", "ref", "kv_stored", "kv_share", *QUARTERS))
+        means = cell_means(self._counted, ("strict", "ref", "kv_stored", "kv_touched_mib", "kv_share", *QUARTERS))
         return means.to_dict("index")
 
     @cached_property
@@ -175,7 +186,7 @@ class Summary:
     @cached_property
     def _costs(self) -> Means:
         costs = self._counted[list(KEY)].merge(self.scored.costs, on=list(KEY))
-        return cell_means(costs, self.stages).to_dict("index")
+        return cell_means(costs, [*self.stages, *self.peaks]).to_dict("index")
 
     @cached_property
     def _shares(self) -> dict[tuple[str, str], list[float]]:

@@ -30,6 +30,7 @@ from scbench.scoring.rules import has_quarters
 
 ROW = ("model", "method", "setting")
 OUTCOMES = tuple(Outcome)
+MIB = 2**20
 SILENT = frozenset({"model", "setting"})
 
 
@@ -114,9 +115,8 @@ def _interval(
 def _competes(summary: Summary, cells: Mapping[str, str]) -> tuple[str, str, str] | None:
     """Which rows a row competes with: methods, not bounds, of one model, setting and budget."""
     first = next(iter(cells.values()))
-    cell, label = summary.sweep.cells[first], summary.labels[first]
-    bound = cell.method_name == "dense" or any(".bounds." in method.target for method in cell.methods)
-    return None if bound else (label.model, label.setting, label.budget)
+    label = summary.labels[first]
+    return (label.model, label.setting, label.budget) if summary.competes(first) else None
 
 
 def turns_table(summary: Summary, mode: str) -> Table:
@@ -213,7 +213,10 @@ def costs_table(summary: Summary) -> Table:
     """One row per cell: seconds per stage with their scope and the width of batches; what a question costs with it."""
     prices = (
         *(Column("once s", 3), Column("each s", 3), Column("per question s", 3)),
-        *(Column("TTFT s", 3), Column("tokens/s", 1), Column("pays from")),
+        *(Column("TTFT s", 3), Column("tokens/s", 1)),
+        *(Column("KV MiB", 2), Column("touched MiB", 2)),
+        *(Column(f"{peak.removesuffix('_bytes').replace('_', ' ')} MiB") for peak in summary.peaks),
+        Column("pays from"),
     )
     columns = [*(Column(_stage_header(stage), 3) for stage in summary.stages), *prices]
     dense = dense_cells(summary.sweep.cells)
@@ -226,13 +229,18 @@ def costs_table(summary: Summary) -> Table:
             [
                 *(label.mode, label.title, label.model, label.row, label.setting),
                 *(summary.cost(fingerprint, stage) for stage in summary.stages),
-                *(price.once, price.each, price.per_question, price.ttft, price.tokens_per_second, pays),
+                *(price.once, price.each, price.per_question, price.ttft, price.tokens_per_second),
+                *(summary.mean(fingerprint, "kv_stored"), summary.mean(fingerprint, "kv_touched_mib")),
+                *(summary.cost(fingerprint, peak) / MIB for peak in summary.peaks),
+                pays,
             ]
         )
     note = (
         "Seconds as recorded on each turn with outcome `ok`, mean over turns and sessions. shared: spent "
         "once for all cells of the family; batch: spent once for all answers decoded together; own: spent "
-        f"for this cell. These are not speed measurements: a run that measures speed decodes each method alone. {COSTS}"
+        "for this cell. These are not speed measurements: a run that measures speed decodes each method alone. "
+        f"{COSTS} KV and touched: bytes that the cache holds, and that a decoded token reads. peak: the highest memory "
+        "use, weights included; resident in the process on a CPU, where it is that of the whole family."
     )
     return _table("costs", "Costs", note, ("mode", "task", *ROW), columns, rows)
 
