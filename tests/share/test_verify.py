@@ -240,6 +240,30 @@ def test_what_was_asked_cannot_be_edited(name, old, new, said, manifest, tmp_pat
     assert main(["verify", str(edited)]) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["README.txt", "trial/RESULTS.md", "scores.csv", "trial/tables/sum.txt", "cells/a/1.jsonl"]
+)
+def test_files_that_no_sweep_has_are_named(name, manifest, tmp_path):
+    """They could say anything under the seal of a verified archive."""
+    archive = pack(manifest).path
+    with zipfile.ZipFile(archive) as file:
+        files = {its: file.read(its) for its in file.namelist() if its != SUMS} | {name: b"100 % everywhere"}
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {its}\n" for its, content in files.items())
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as file:
+        for its, content in {**files, SUMS: sums.encode()}.items():
+            file.writestr(its, content)
+    assert verify(tmp_path / "more.zip").differences == (f"{name}: no file of a packed sweep",)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"format": 2, "scbench": "9.9"}', b"\xff"])
+def test_another_format_is_refused(content, manifest, tmp_path):
+    edited = rewritten(
+        pack(manifest).path, tmp_path / "edited.zip", lambda name, old: content if name == "archive.json" else old
+    )
+    with pytest.raises(ArchiveRefused, match=r"is refused: (its format is 2 |it has no archive\.json that)"):
+        verify(edited)
+
+
 def test_the_verdict_says_what_was_not_checked(manifest, tmp_path, capsys):
     main(["verify", str(pack(manifest).path)])
     assert "not checked, since it is not made of the records alone: report.html, figures/, envs/core.txt" in (

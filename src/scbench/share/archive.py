@@ -15,6 +15,9 @@ from pathlib import Path, PurePosixPath
 from scbench.errors import ScbenchError
 
 SUMS = "SHA256SUMS"
+DESCRIPTION = "archive.json"
+FORMAT = 1
+LOCK = "envs/core.txt"
 SUFFIXES = frozenset({".json", ".jsonl", ".csv", ".md", ".tex", ".html", ".svg", ".pdf", ".png", ".txt"})
 FILES = 100_000
 SMALL = 256 << 20  # bytes that every archive may unpack to

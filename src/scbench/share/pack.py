@@ -14,13 +14,10 @@ from scbench.results.scores import sweep_records
 from scbench.results.session_hashes import hashed
 from scbench.results.store import encode
 from scbench.results.sweep import Sweep, read_sweep
-from scbench.share.archive import SUFFIXES, write_archive
+from scbench.share.archive import DESCRIPTION, FORMAT, LOCK, SUFFIXES, write_archive
 from scbench.share.derived import PROVENANCE, Counts, count, described, provenance, to_json
 from scbench.share.verify import verify
 
-DESCRIPTION = "archive.json"
-LOCK = Path("envs") / "core.txt"
-FORMAT = 1
 SCORED = ("scores.csv", "costs.csv", "failures.csv")
 FOLDERS = ("tables", "figures")
 
@@ -79,7 +76,7 @@ def _files(manifest: Manifest, sweep: Sweep) -> Iterator[tuple[str, bytes]]:
         yield f"{sweep.name}/{path.relative_to(manifest.folder).as_posix()}", path.read_bytes()
     yield PROVENANCE, provenance(counts)
     if (ROOT / LOCK).is_file():
-        yield LOCK.as_posix(), (ROOT / LOCK).read_bytes()
+        yield LOCK, (ROOT / LOCK).read_bytes()
     yield DESCRIPTION, to_json({"format": FORMAT, "sweep": sweep.name, "scbench": scbench.__version__})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ from scbench.results.scores import score_sweep
 from scbench.results.store import read_cell
 from scbench.results.sweep import read_sweep
 from scbench.results.tables import tables_sweep
-from scbench.share.archive import ArchiveRefused, Unpacked, unpack
-from scbench.share.derived import derived_files
+from scbench.share.archive import DESCRIPTION, FORMAT, LOCK, ArchiveRefused, Unpacked, unpack
+from scbench.share.derived import PROVENANCE, derived_files
 from scbench.share.differences import csv_differences
 
 _NAME = re.compile(r"[\w+=,@-][\w.+=,@-]*", re.ASCII)
@@ -65,6 +66,7 @@ def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
     with tempfile.TemporaryDirectory(prefix="scbench-") as place:
         packed = unpack(archive, Path(place) / "packed")
         again = unpack(archive, Path(place) / "again")
+        _check_format(archive, again)
         manifest = _manifest(archive, again)
         folder = manifest.folder
         try:
@@ -76,6 +78,7 @@ def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
             before = packed.folder / manifest.sweep
             names = sorted({path.relative_to(root).as_posix() for root in (before, folder) for path in _compared(root)})
             differences = (
+                *_strange(packed, manifest),
                 *_misnamed(manifest),
                 *_described(packed, manifest),
                 *(line for name in names for line in _differences(before / name, folder / name, name)),
@@ -112,6 +115,36 @@ def _manifest(archive: Path, unpacked: Unpacked) -> Manifest:
             f"{archive} is refused: it names code outside scbench, which is not run ({code[0]!r:.100})"
         )
     return manifest
+
+
+def _check_format(archive: Path, unpacked: Unpacked) -> None:
+    """Raise `ArchiveRefused` unless the archive says that it is laid out as this version reads it."""
+    try:
+        said = json.loads((unpacked.folder / DESCRIPTION).read_text(encoding="utf-8"))
+        found, version = said["format"], said["scbench"]
+    except (OSError, *_SHAPE) as error:
+        raise ArchiveRefused(f"{archive} is refused: it has no {DESCRIPTION} that says its format") from error
+    if found != FORMAT:
+        raise ArchiveRefused(
+            f"{archive} is refused: its format is {found!r:.20} (of scbench {version!r:.20}), not {FORMAT}"
+        )
+
+
+def _strange(packed: Unpacked, manifest: Manifest) -> Iterator[str]:
+    """Files that no sweep has: what stands in them follows from nothing."""
+    sweep = manifest.sweep
+    known = {
+        *(DESCRIPTION, PROVENANCE, LOCK, f"{sweep}/manifest.json", f"{sweep}/report.html"),
+        *(f"{sweep}/{name}.csv" for name in ("scores", "costs", "failures")),
+        *(f"cells/{cell}/{name}" for cell in manifest.cells for name in ("0.jsonl", "cell.json")),
+        *(f"sessions/{source}.jsonl" for source in manifest.sources),
+        *(f"{sweep}/stamps/{family.id}.json" for family in manifest.families),
+    }
+    tables, figures = f"{sweep}/tables/", f"{sweep}/figures/"
+    for name in sorted({*packed.names} - known):
+        compared = name.startswith(tables) and name.count("/") == 2 and name.endswith((".csv", *_TEXTS))
+        if not compared and not name.startswith(figures) and not _DESCRIPTION.fullmatch(name):
+            yield f"{name}: no file of a packed sweep"
 
 
 def _misnamed(manifest: Manifest) -> Iterator[str]:
