@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import statistics
@@ -13,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from scbench.config.cell import Choice
 from scbench.record import Outcome, Record
 from scbench.results.comparison import Comparison
 from scbench.results.comparison_tables import budgets_table, differences_tables, groups_table
 from scbench.results.contexts import contexts
 from scbench.results.correction import benjamini_hochberg, holm
+from scbench.results.labels import labels
+from scbench.results.pairs import peers
 from scbench.results.scores import score_sweep
 from scbench.results.summary import Summary, read_summary
 from sweep_builder import answers, cell, write_sweep
@@ -150,6 +154,40 @@ def test_generated_published_and_floors_are_apart(tmp_path):
     summary = made(tmp_path, cells, {name: guesses(1, 0.9) for name in cells})
     overall = [one.kind for one in summary.comparisons if (one.contrast, one.scope) == ("dense", "overall")]
     assert sorted(overall) == ["", "gen", "gen, no context"]
+
+
+def test_modes_are_paired_in_every_setting_of_their_own():
+    """Settings that a sweep varies part cells that have the same name."""
+    modes, styles = ("multi_turn", "multi_request"), ("fixed", "ref")
+    cells = {
+        f"{mode} {style} {window}": dataclasses.replace(
+            cell("snapkv", mode=mode, budget=0.25, options={"window": window}), prompt_style=style
+        )
+        for mode in modes
+        for style in styles
+        for window in (8, 16)
+    }
+    found = peers(cells, labels(cells))["mode"]
+    assert found == {name: name.replace("multi_turn", "multi_request") for name in cells if "multi_turn" in name}
+    queried = {
+        f"{mode} {query}": dataclasses.replace(cell("snapkv", mode=mode, budget=0.25), query=query)
+        for mode in modes
+        for query in ("free", "aware")
+    }
+    found = peers(queried, labels(queried))["mode"]
+    assert found == {name: name.replace("multi_turn", "multi_request") for name in queried if "multi_turn" in name}
+
+
+def test_a_cell_is_held_against_dense_with_the_same_engine_options():
+    engines = {
+        name: Choice("own", "scbench.engine.config.EngineConfig", {"kernels": name}) for name in ("torch", "auto")
+    }
+    cells = {
+        f"{method} {name}": dataclasses.replace(cell(method), engine=engine)
+        for name, engine in engines.items()
+        for method in ("dense", "snapkv")
+    }
+    assert peers(cells, labels(cells))["dense"] == {"snapkv torch": "dense torch", "snapkv auto": "dense auto"}
 
 
 def test_modes_and_histories_are_compared_with_themselves(tmp_path):

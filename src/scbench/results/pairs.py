@@ -32,22 +32,29 @@ def repeats(cells: Mapping[str, Cell]) -> dict[str, str]:
 
 
 def _modes(cells: Mapping[str, Cell], labels: Mapping[str, Label]) -> dict[str, str]:
-    """Multi-turn cells with gold answers beside the multi-request cell of the same name, where there is just one."""
+    """Multi-turn cells with gold answers beside the multi-request cell that differs in nothing but the mode.
+
+    What the cache has seen of the question follows from the mode, unless it was asked for: then it is the same too.
+    """
     requests: dict[Hashable, list[str]] = {}
     turns: dict[Hashable, list[str]] = {}
     for fingerprint, cell in cells.items():
         label = labels[fingerprint]
-        named = (label.model, label.row, label.title, cell.max_turns)
+        parts = (cell.methods, cell.task, cell.engine, cell.max_turns, cell.prompt_style, cell.fit, cell.compress)
+        named = (label.model, label.row, label.title, repr(parts))
         if cell.mode.options["kind"] == "multi_request":
             requests.setdefault(named, []).append(fingerprint)
         elif cell.history == "gold":
             turns.setdefault(named, []).append(fingerprint)
-    return {
-        one: other
-        for named, mine in turns.items()
-        for one, other in zip(mine, requests.get(named, ()), strict=False)
-        if len(mine) == len(requests.get(named, ())) == 1
-    }
+    found = {}
+    for key, mine in turns.items():
+        theirs = requests.get(key, [])
+        if len(mine) == len(theirs) == 1:
+            found[mine[0]] = theirs[0]
+        else:
+            seen = {cells[other].query: other for other in theirs}
+            found |= {one: seen[cells[one].query] for one in mine if cells[one].query in seen}
+    return found
 
 
 def _histories(cells: Mapping[str, Cell]) -> dict[str, str]:
