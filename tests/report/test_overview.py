@@ -65,7 +65,7 @@ def test_flags_warn_of_failures_of_few_sessions_and_of_mixed_code(tmp_path):
     assert "2 turns failed" in text
     assert "1 turns ended as noop" in text and "2 turns ended as truncated" in text
     assert "On 2 turns the gold answer stood in what was cut" in text
-    assert "Fewer than 20 sessions, so hardly a claim: Retr.KV (gen)." in text
+    assert "Fewer than 20 contexts, so hardly a claim: Retr.KV (gen)." in text
     assert "Not all turns were made with the same commit: a, b." in text
 
 

@@ -17,6 +17,7 @@ from scbench.results.bootstrap import Interval
 from scbench.results.dialogue import read_dialogue
 from scbench.results.differing import CellDifference, differences, only
 from scbench.results.scores import score_sweep
+from scbench.results.session_hashes import hashed
 from scbench.results.summary import read_summary
 from scbench.tasks import sessions
 from scbench.tasks.session import Session, Turn
@@ -87,6 +88,22 @@ def test_a_failed_turn_has_no_scores(tmp_path):
     sessions.write(Manifest.read(manifest).sessions("src-d0"), [asked])
     (answer,) = read_dialogue(manifest, "d").answers
     assert (answer.scores, answer.question, answer.record.outcome) == (None, "why?", Outcome.OOM)
+
+
+def test_the_questions_of_an_archive_are_not_known(shown, capsys):
+    file = Manifest.read(shown).sessions("src-m0")
+    file.write_bytes(hashed(file))
+    said = printed(capsys, "show", shown.parent, "--cell", "m0", "--session", "s1")
+    assert said.count("question: not in an archive, which names sessions by their hashes") == 2
+
+
+def test_words_name_the_cell_with_no_method_more(tmp_path, capsys):
+    both = dataclasses.replace(
+        cell("snapkv", budget=0.25), methods=(*cell("minference").methods, *cell("snapkv").methods)
+    )
+    manifest = sweep(tmp_path, {"m0": True, "c0": True}, {"m0": cell("snapkv", budget=0.25), "c0": both})
+    assert "cell m0" in printed(capsys, "show", manifest.parent, "--cell", "snapkv retr_kv")
+    assert "cell c0" in printed(capsys, "show", manifest.parent, "--cell", "minference snapkv retr_kv")
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from scbench.record import Outcome
 from scbench.report.figures.memory import front, stored_and_strict
 from scbench.report.figures.spots import Spot, contenders, models, spots
 from scbench.report.gathered import Gathered
+from scbench.results.bootstrap import FEW
 from scbench.results.summary import Summary
 from scbench.results.table import Column, Table, Value
 
-FEW_SESSIONS = 20  # below it an interval is flagged in every table that has one
 TELLING = frozenset({"scbench", "commit", "engine_revision", "torch", "transformers", "device"})
 
 
@@ -72,7 +72,7 @@ def flags(summary: Summary, gathered: Gathered) -> list[str]:
     outcomes = Counter(summary.scored.scores["outcome"])
     whole = int((failures["session"] == "").sum())
     cut = int(summary.scored.scores["answer_cut"].sum())
-    few = sorted({label.title for cell, label in summary.labels.items() if summary.sessions(cell) < FEW_SESSIONS})
+    few = sorted({label.title for cell, label in summary.labels.items() if summary.contexts(cell) < FEW})
     found = [
         (whole, f"{whole} cells have no or too few records: see Failures."),
         (len(failures) - whole, f"{len(failures) - whole} turns failed (oom, timeout, error): see Failures."),
@@ -81,7 +81,7 @@ def flags(summary: Summary, gathered: Gathered) -> list[str]:
             for outcome in (Outcome.NOOP, Outcome.TRUNCATED)
         ),
         (cut, f"On {cut} turns the gold answer stood in what was cut to fit the window."),
-        (len(few), f"Fewer than {FEW_SESSIONS} sessions, so hardly a claim: {', '.join(few)}."),
+        (len(few), f"Fewer than {FEW} contexts, so hardly a claim: {', '.join(few)}."),
     ]
     return [text for count, text in found if count] + list(_mixed(gathered.provenance))
 

@@ -11,12 +11,14 @@ from scbench.nearest import hint
 from scbench.record import Record
 from scbench.results.labels import Label, labels
 from scbench.results.scores import score_records, sweep_records
+from scbench.results.session_hashes import without_texts
 from scbench.results.store import FAILED
 from scbench.results.sweep import read_sweep
 from scbench.scoring import Scores
 from scbench.tasks import sessions
 
 LISTED = 10  # cells that an error names
+UNKNOWN = "not in an archive, which names sessions by their hashes"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def read_dialogue(manifest_path: Path, wanted: str, session: str | None = None, 
     scores = score_records(records, sweep.cells[cell].task.type.name, sweep.cells[cell].mode.options["kind"])
     questions = _questions(manifest_path, cell, chosen)
     answers = tuple(
-        Answer(questions[record.turn], record, None if record.outcome in FAILED else score)
+        Answer(questions.get(record.turn, UNKNOWN), record, None if record.outcome in FAILED else score)
         for record, score in zip(records, scores, strict=True)
         if record.session == chosen and turn in (None, record.turn + 1)
     )
@@ -69,7 +71,9 @@ def read_dialogue(manifest_path: Path, wanted: str, session: str | None = None, 
 def _cell(named: dict[str, Label], wanted: str) -> str:
     """The one cell whose fingerprint starts so, or whose names have all these words."""
     found = [cell for cell in named if cell.startswith(wanted)]
-    found = found or [cell for cell, label in named.items() if _has(label, wanted.split())]
+    if not found:
+        words = [cell for cell, label in named.items() if _has(label, wanted.split())]
+        found = [cell for cell in words if not any(_has_more(named[cell], named[other]) for other in words)]
     if len(found) == 1:
         return found[0]
     some = "; ".join(f"{cell} ({_text(named[cell])})" for cell in (found or list(named))[:LISTED])
@@ -78,8 +82,17 @@ def _cell(named: dict[str, Label], wanted: str) -> str:
 
 
 def _has(label: Label, words: list[str]) -> bool:
-    names = _text(label).replace("(", " ").replace(")", " ").split()
-    return bool(words) and all(word in names for word in words)
+    return bool(words) and all(word in _words(label) for word in words)
+
+
+def _has_more(label: Label, other: Label) -> bool:
+    """Whether a cell has all methods of another, and more, in the same setting: who names the other means that."""
+    mine, theirs = ((one.model, one.budget, one.task, one.mode, one.setting) for one in (label, other))
+    return mine == theirs and set(other.method.split(" + ")) < set(label.method.split(" + "))
+
+
+def _words(label: Label) -> list[str]:
+    return _text(label).replace("(", " ").replace(")", " ").split()
 
 
 def _text(label: Label) -> str:
@@ -91,5 +104,7 @@ def _questions(manifest_path: Path, cell: str, session: str) -> dict[int, str]:
     manifest = Manifest.read(manifest_path.resolve())
     source = next(family.source for family in manifest.families if cell in family.cells)
     path = manifest.sessions(source)
+    if path.exists() and without_texts(path):  # an archive's: questions stay with whoever may give them away
+        return {}
     asked = (one for one in sessions.read(path) if one.id == session)
     return {place: turn.question for one in asked for place, turn in enumerate(one.turns)}

@@ -11,6 +11,7 @@ from typing import Any
 from scbench.errors import ScbenchError
 
 Fingerprints = Mapping[str, str]  # by session id
+_NAMED = {"id", "sha256"}  # what an archive has of a session
 _OWN = ("id", "place", "tokens")  # what a session is called, where this machine has it, its length for one tokenizer
 
 
@@ -28,6 +29,15 @@ def fingerprints(path: Path) -> dict[str, str]:
             raise ScbenchError(f"{path} is no sessions file ({error}); delete it and run this again") from error
 
 
+def without_texts(path: Path) -> bool:
+    """Whether a sessions file is an archive's, which names sessions and does not have them."""
+    with path.open(encoding="utf-8") as lines:
+        try:
+            return set(json.loads(next(lines, "{}"))) == _NAMED
+        except (ValueError, TypeError):  # whoever reads it will say so
+            return False
+
+
 def hashed(path: Path) -> bytes:
     """A sessions file without its texts: ids and fingerprints, or the reason why there are no sessions."""
     with path.open(encoding="utf-8") as lines:
@@ -37,7 +47,7 @@ def hashed(path: Path) -> bytes:
 
 
 def _of(row: Mapping[str, Any]) -> str:
-    if set(row) == {"id", "sha256"}:
+    if set(row) == _NAMED:
         return str(row["sha256"])
     content = {key: value for key, value in row.items() if key not in _OWN}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

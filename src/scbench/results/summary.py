@@ -150,6 +150,10 @@ class Summary:
         """How many of the sweep's sessions a cell has records of."""
         return self._sessions.get(fingerprint, 0)
 
+    def contexts(self, fingerprint: str) -> int:
+        """Of how many different contexts a cell has turns that count."""
+        return self._context_counts.get(fingerprint, 0)
+
     @cached_property
     def comparisons(self) -> tuple[Comparison, ...]:
         """Every row beside dense, and beside itself in another setting (`scbench.results.comparison`)."""
@@ -250,6 +254,10 @@ class Summary:
     @cached_property
     def _answers_cut(self) -> dict[Hashable, float]:
         return self.scored.scores.groupby("cell")["answer_cut"].sum().to_dict()
+
+    @cached_property
+    def _context_counts(self) -> dict[Hashable, int]:
+        return self._counted.groupby("cell")["context"].nunique().to_dict()
 
     @cached_property
     def _sessions(self) -> dict[Hashable, int]:
