@@ -25,3 +25,20 @@ def test_pages_of_one_token_are_read_as_keys_and_then_their_values():
     k_GLD = torch.randn(HEADS, TOKENS, DIM)
     footprint = PagedSegment.of(DenseSegment(0, k_GLD, k_GLD), Paging(1, 7, False, 3)).footprint(TOKENS)
     assert (footprint.stored, footprint.touched) == (100 * TOKEN, (100 + 21) * TOKEN // 2)
+
+
+@pytest.mark.parametrize("page", [1, 4])
+def test_later_points_share_the_bounds_of_whole_pages(page):
+    """No key and no bound is copied for a branch or a point, but those of the page that the point cuts."""
+    k_GLD = torch.randn(HEADS, TOKENS + 9, DIM)
+    dense = DenseSegment(0, k_GLD[:, : TOKENS + 1], k_GLD[:, : TOKENS + 1])
+    first = PagedSegment.of(dense, Paging(page, 3, True, 3))
+    fresh = DenseSegment(TOKENS + 1, k_GLD[:, TOKENS + 1 :], k_GLD[:, TOKENS + 1 :])
+    second, whole = first.absorb(fresh), PagedSegment.of(DenseSegment(0, k_GLD, k_GLD), Paging(page, 3, True, 3))
+    assert second.bounds[0].data_ptr() == first.bounds[0].data_ptr()
+    if page == 1:
+        assert first.bounds[0].data_ptr() == k_GLD.data_ptr() and len(second.bounds) == 2
+    assert torch.equal(torch.cat(second.bounds, dim=-1), whole.bounds[0])
+    assert second.footprint(TOKENS + 9) == whole.footprint(TOKENS + 9)
+    q_GXgD = torch.randn(HEADS, 5, 3, DIM)
+    assert torch.equal(second.choose(q_GXgD).sort().values, whole.choose(q_GXgD).sort().values)

@@ -195,11 +195,11 @@ class Kit:
         return _first(check(mode, turn) for mode in MODES for turn in range(3))
 
     def _chunks(self) -> str:
-        usual = self._answers("grouped-query", MULTI_TURN)
-        return _first(
-            _compare(self._answers("grouped-query", MULTI_TURN, chunk=chunk), usual, f"chunks of {chunk}", "")
-            for chunk in (1, 7, 1024)
-        )
+        def check(mode: str, chunk: int) -> str:
+            found = self._answers("grouped-query", mode, chunk=chunk)
+            return _compare(found, self._answers("grouped-query", mode), f"chunks of {chunk}", mode)
+
+        return _first(check(mode, chunk) for mode in MODES for chunk in (1, 7, 1024))
 
     def _family(self) -> str:
         talk = stage.dialogue(CONTEXTS[0])

@@ -93,7 +93,7 @@ class Decoder:
     ) -> None:
         """Prefill a span behind each of several trunks without states, as many at once as a chunk has room for.
 
-        None is remembered as the last to ask: their rings stay as they are.
+        Their rings do not remember who asked last: nothing may look into them afterwards.
         """
         widest = max(map(len, spans))
         some = 1 if widest > self._chunk else min(self._chunk // widest, self.width or len(trunks))

@@ -101,11 +101,14 @@ class CellRun:
 
     def settled(self, memory: PeakMemory, stage: str) -> None:
         """At a point: what the work up to it took, and whether the method has had anything to do."""
+        self._spent(memory, stage)
+        self.idle[self.trunk.length] = bool(self.job.method.stages) and not self.acted
+
+    def _spent(self, memory: PeakMemory, stage: str) -> None:
         self.kernels |= self.setting.decoder.kernels.taken()
         peak = memory.bytes()
         if peak is not None:
             self.peaks[stage] = max(peak, self.peaks.get(stage, 0))
-        self.idle[self.trunk.length] = bool(self.job.method.stages) and not self.acted
 
     def focus(self) -> None:
         """At a point: if answers begin here, let the method choose what they read, if it does that."""
@@ -166,7 +169,8 @@ class CellRun:
         """What each branch's answer reads: a fork of the trunk behind which its question has been read."""
         if any(branch.leaves != self.trunk.length for branch in branches):
             raise RuntimeError("a branch with a question leaves from the end of the trunk")
-        decoder, leaves = self.setting.decoder, self.trunk.length
+        decoder, leaves, memory = self.setting.decoder, self.trunk.length, PeakMemory(self.trunk.shape.device)
+        decoder.kernels.taken()  # by others
         forks, suffixes = [self.trunk.fork() for _ in branches], [branch.suffix for branch in branches]
         if self._focuses or self.trunk.states is not None:  # the last to ask has to be known, or rows can't be padded
             for fork, suffix in zip(forks, suffixes, strict=True):
@@ -175,7 +179,9 @@ class CellRun:
             decoder.extend_each(forks, suffixes, leaves, self.deadline)
         for fork in forks:
             fork.settle()
-        return [self._focus(fork) or fork.view(fork.length) for fork in forks]
+        views = [self._focus(fork) or fork.view(fork.length) for fork in forks]
+        self._spent(memory, "extend")
+        return views
 
     def _focus(self, trunk: Trunk) -> View | None:
         method = self._resolve(self.layout.base)

@@ -128,9 +128,11 @@ def _answer_family(setting: Setting, runs: list[CellRun]) -> Iterator[Done]:
     rows: list[Row] = []
     began = time.perf_counter()
     try:
+        deadline = setting.deadline(len(runs))
         for run in runs:
+            run.deadline = deadline
             rows += run.rows(run.job.layout.branches)
-        answered = answer_rows(setting, rows, setting.deadline(len(runs)), time.perf_counter() - began)
+        answered = answer_rows(setting, rows, deadline, time.perf_counter() - began)
     except Exception as error:
         reason = Failure.of(error).detail
         _log.warning("the family's batch of %d branches failed, now cell by cell: %s", len(rows), reason)

@@ -85,7 +85,6 @@ class DenseSegment(Segment):
     def truncate(self, stop: int) -> None:
         """Forget the tokens at and after logical position `stop`."""
         self._length = min(self._length, max(0, stop - self.start))
-        self._pieces = tuple(piece for piece in self._pieces if piece.stop <= self.stop)
         if self._length < self._shared:  # the next append would write over what a fork reads
             self._k_GCD, self._v_GCD = self.k_GLD.clone(), self.v_GLD.clone()
             self._shared, self._pieces = 0, ()
