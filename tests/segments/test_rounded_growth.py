@@ -62,9 +62,9 @@ def grown(k, v, stops, rule):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    first=st.sampled_from([40, 300, LEAST + 64]),
+    first=st.sampled_from([40, 300, LEAST + 64, LEAST + 800]),
     more=st.lists(st.integers(1, 90), max_size=5),
-    residual=st.sampled_from([0, 5, 16, 128]),
+    residual=st.sampled_from([0, 5, 16, 128, 700]),
     bits=st.sampled_from([2, 4]),
     group=st.sampled_from([8, 32]),
     seed=st.integers(0, 99),
@@ -97,6 +97,14 @@ def test_successive_points_share_long_blocks_and_copy_short_ones():
     assert first.blocks[0] is second.blocks[0] is third.blocks[0]
     assert first.blocks[0].rounded >= LEAST
     assert first.blocks[1] is not second.blocks[1]
+
+
+def test_many_exact_values_are_not_copied_for_a_point():
+    """A budget in bytes may keep many: new tokens round a few of them, and the others stay where they are."""
+    k, v = torch.randn(2, HEADS, LEAST + 600, DIM, generator=torch.Generator().manual_seed(3))
+    first, second = grown(k, v, [LEAST + 500, LEAST + 600], Rounding(2, 32, 900))
+    exact = [next(block for block in segment.blocks if block.v_GnD is not None) for segment in (first, second)]
+    assert exact[1].v_GnD.untyped_storage().data_ptr() == exact[0].v_GnD.untyped_storage().data_ptr()
 
 
 def test_nothing_new_is_rounded_until_a_group_is_full():

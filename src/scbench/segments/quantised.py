@@ -14,7 +14,7 @@ from scbench.kernels.spec import Partial, Spec, Visible
 from scbench.segments.base import Footprint, Segment
 from scbench.segments.dense import DenseSegment
 
-LEAST = 512  # rounded tokens of a block that successive points share; fewer are copied from point to point
+LEAST = 512  # tokens of a block that successive points share; fewer are copied from point to point
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Block(Segment):
 
     @property
     def open(self) -> bool:
-        """Whether later tokens are put behind it: it is not all rounded, or short."""
-        return self.v_GnD is not None or self.rounded < LEAST
+        """Whether later tokens are put behind it: it is short."""
+        return self.keys.tokens < LEAST
 
     @property
     def stop(self) -> int:
@@ -77,7 +77,9 @@ class Block(Segment):
         values = fresh if self.values is None else self.values.then(fresh)
         if values.tokens == self.keys.tokens:
             return [Block(self.start, self.keys, values, None)]
-        rest_GnD = self.v_GnD[:, count:].clone()
+        rest_GnD = self.v_GnD[:, count:]
+        if rest_GnD.shape[1] < count:  # else little would be freed, and branches would have copies of the same
+            rest_GnD = rest_GnD.clone()
         if values.tokens < LEAST:
             return [Block(self.start, self.keys, values, rest_GnD)]
         first, second = self.keys.split(values.tokens)
@@ -112,17 +114,16 @@ class QuantisedSegment(Segment):
         """Round the groups that are full now."""
         rule, at = self.rounding, self.stop
         full = (fresh.stop - at) // rule.group * rule.group
-        *sealed, last = self.blocks or (None,)
-        if last is not None and full and not last.open:
-            sealed, last = [*sealed, last], None
+        blocks = list(self.blocks)
         if full:
             skip = at - fresh.start
             k_GnD, v_GnD = (part[:, skip : skip + full].clone() for part in (fresh.k_GLD, fresh.v_GLD))
             keys = pack_keys(k_GnD, rule.bits, rule.group)
-            last = Block(at, keys, None, v_GnD) if last is None else last.then(keys, v_GnD)
+            last = blocks.pop() if blocks and blocks[-1].open else None
+            blocks.append(Block(at, keys, None, v_GnD) if last is None else last.then(keys, v_GnD))
         exact_from = max(self.start, (fresh.stop - rule.residual - self.start) // rule.group * rule.group + self.start)
-        ends = [] if last is None else last.settled(exact_from, rule)
-        return QuantisedSegment(self.start, rule, (*sealed, *ends), self._later)
+        settled = (part for block in blocks for part in block.settled(exact_from, rule))
+        return QuantisedSegment(self.start, rule, tuple(settled), self._later)
 
     def pieces(self) -> tuple[Segment, ...]:
         """Its blocks."""
