@@ -49,7 +49,10 @@ def test_budgets_stand_in_their_order(tmp_path):
 
 
 def test_costs_have_bytes_too(tmp_path):
-    made = summary(tmp_path, {"a": cell()}, {"a": 12}, {"a": 2})
-    table = costs_table(made)
+    records = [answers("a", "s0", [True, True], stored=2 * MIB, peak_bytes={"prefill": 7 * MIB, "decode": 5 * MIB})]
+    manifest = write_sweep(tmp_path, {"a": cell()}, records, ["s0"])
+    score_sweep(manifest)
+    table = costs_table(read_summary(manifest))
     texts = dict(zip((column.name for column in table.columns), table.texts[0], strict=True))
     assert (texts["KV MiB"], texts["touched MiB"]) == ("2.00", "2.00")
+    assert (texts["prefill peak MiB"], texts["decode peak MiB"]) == ("7", "5")

@@ -41,12 +41,12 @@ class PackedKeys:
             self, code_GnD=code_GnD, scale_GmD=scale_GmD, low_GmD=torch.cat([self.low_GmD, other.low_GmD], dim=1)
         )
 
-    def split(self, count: int) -> tuple[PackedKeys, PackedKeys]:
-        """The first `count` tokens, a multiple of the group, and the others; nothing is copied."""
-        code, group = count * self.bits // 8, count // self.group
-        k, scale, low = self.code_GnD, self.scale_GmD, self.low_GmD
-        first = PackedKeys(k[:, :code], scale[:, :group], low[:, :group], self.bits, self.group)
-        return first, PackedKeys(k[:, code:], scale[:, group:], low[:, group:], self.bits, self.group)
+    def part(self, start: int, stop: int) -> PackedKeys:
+        """Tokens [start, stop), whole groups and bytes, without a copy."""
+        code = slice(start * self.bits // 8, stop * self.bits // 8)
+        group = slice(start // self.group, stop // self.group)
+        tensors = self.code_GnD[:, code], self.scale_GmD[:, group], self.low_GmD[:, group]
+        return PackedKeys(*tensors, self.bits, self.group)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def attend(q_GND: Tensor, keys: PackedKeys, values: PackedValues, v_rest_GkD: Te
     parts = [
         blockwise.attend(
             q32_GND,
-            unpack_keys(_keys(keys, start, min(start + step, keys.tokens)), torch.float32),
+            unpack_keys(keys.part(start, min(start + step, keys.tokens)), torch.float32),
             _values(values, v_rest_GkD, start, min(start + step, keys.tokens)),
             None,
             scale,
@@ -39,14 +39,6 @@ def attend(q_GND: Tensor, keys: PackedKeys, values: PackedValues, v_rest_GkD: Te
         return Partial.nothing(q_GND)
     out_GND, lse_GN = merge(parts)
     return Partial(out_GND.to(q_GND.dtype), lse_GN)
-
-
-def _keys(keys: PackedKeys, start: int, stop: int) -> PackedKeys:
-    """Tokens [start, stop), as views."""
-    code = slice(start * keys.bits // 8, stop * keys.bits // 8)
-    group = slice(start // keys.group, stop // keys.group)
-    parts = keys.code_GnD[:, code], keys.scale_GmD[:, group], keys.low_GmD[:, group]
-    return PackedKeys(*parts, keys.bits, keys.group)
 
 
 def _values(values: PackedValues, v_rest_GkD: Tensor | None, start: int, stop: int) -> Tensor:

@@ -27,7 +27,6 @@ class Shelf:
 
     def __init__(self, sweep: Path, room: int = IN_PAGE) -> None:
         self._folder = sweep / FOLDER
-        self._sweep = sweep
         self._whole = self._room = room
         self.page: dict[str, str] = {}
         self.files: list[str] = []
@@ -53,7 +52,7 @@ class Shelf:
         Tables and failures may take more than a page leaves them: then more answers lie beside it.
         """
         used = self._whole - self._room
-        return Shelf(self._sweep, max(0, used - (page - PAGE))) if page > PAGE and used else None
+        return Shelf(self._folder.parent, max(0, used - (page - PAGE))) if page > PAGE and used else None
 
     def sweep_out(self) -> None:
         """Delete what an earlier page left beside it and this one does not need."""

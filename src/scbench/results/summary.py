@@ -23,6 +23,7 @@ from scbench.results.statistics import cell_means, counted, turn_means
 from scbench.results.sweep import Sweep, read_sweep
 
 Row = tuple[str, str, str]
+Answered = tuple[str, str, frozenset[int]]  # a session, its content, the turns that count
 Means = dict[Hashable, dict[Hashable, Any]]
 
 
@@ -127,8 +128,8 @@ class Summary:
         """A cell's mean strict score in %, with its interval."""
         return self._intervals.get(fingerprint, MISSING)
 
-    def sessions_answered(self, fingerprint: str) -> dict[tuple[str, str, int], float]:
-        """A cell's mean strict score in % by session, its content's hash, and the turns that count (a bit each).
+    def sessions_answered(self, fingerprint: str) -> dict[Answered, float]:
+        """A cell's mean strict score in % by session, its content's hash, and the turns that count.
 
         Without the sessions whose content is not known.
         """
@@ -207,14 +208,16 @@ class Summary:
         return found
 
     @cached_property
-    def _session_means(self) -> dict[str, dict[tuple[str, str, int], float]]:
-        turns = self._counted.assign(bit=2 ** self._counted["turn"])
-        grouped = turns.groupby(["cell", "session"]).agg({"strict": "mean", "bit": "sum"})
-        found: dict[str, dict[tuple[str, str, int], float]] = {}
-        for (cell, session), mean, bits in grouped.itertuples():
+    def _session_means(self) -> dict[str, dict[Answered, float]]:
+        counting: dict[tuple[str, str], set[int]] = {}
+        for cell, session, turn in self._counted[list(KEY)].itertuples(index=False):
+            counting.setdefault((cell, session), set()).add(turn)
+        found: dict[str, dict[Answered, float]] = {}
+        means = self._counted.groupby(["cell", "session"], as_index=False)["strict"].mean()
+        for cell, session, mean in means.itertuples(index=False):
             content = self.content(cell).get(session)
             if content is not None:
-                found.setdefault(cell, {})[session, content, bits] = mean
+                found.setdefault(cell, {})[session, content, frozenset(counting[cell, session])] = mean
         return found
 
     @cached_property

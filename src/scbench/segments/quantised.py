@@ -82,7 +82,7 @@ class Block(Segment):
             rest_GnD = rest_GnD.clone()
         if values.tokens < LEAST:
             return [Block(self.start, self.keys, values, rest_GnD)]
-        first, second = self.keys.split(values.tokens)
+        first, second = self.keys.part(0, values.tokens), self.keys.part(values.tokens, self.keys.tokens)
         return [Block(self.start, first, values, None), Block(self.start + values.tokens, second, None, rest_GnD)]
 
 
