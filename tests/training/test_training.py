@@ -19,7 +19,7 @@ from scbench.training import curriculum, initial, loop
 from scbench.training.architectures import ARCHITECTURES
 from scbench.training.curriculum import Standing, Track
 from scbench.training.drills import AffixGrid, Copying, ShortPairs
-from scbench.training.examples import Example, example
+from scbench.training.examples import Example, example, padded
 from scbench.training.recipe import Recipe
 from scbench.training.seeds import stream, training_seed
 
@@ -50,9 +50,31 @@ def test_only_answers_and_their_ends_are_predicted(words: PreTrainedTokenizerFas
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_a_few_steps_lower_the_loss(name: str, words: PreTrainedTokenizerFast) -> None:
     run = loop.begin(name, replace(SHORT, steps=100), words, EASY)
-    losses = [loop.advance(run).loss for _ in range(8)]
-    assert losses[0] == pytest.approx(torch.log(torch.tensor(float(len(words)))).item(), abs=1)
-    assert min(losses[4:]) < losses[0] - 0.1
+    tokens = [example(EASY[0].levels[1].generate(index, words), EASY[0].levels[1], words, 3) for index in range(4)]
+    rows = torch.tensor(padded(tokens, words.pad_token_id))
+    places = torch.arange(rows.shape[1]).repeat(len(rows), 1)
+
+    def loss() -> float:
+        with torch.no_grad():
+            return loop.measure(run.model, rows, places, tokens)[0].item()
+
+    before = loss()
+    for _ in range(40):
+        loop.advance(run)
+    assert before < torch.log(torch.tensor(float(len(words)))).item() + 1.5
+    assert loss() < before - 0.1
+
+
+def test_the_embeddings_of_pairs_stay_and_those_of_words_learn(words: PreTrainedTokenizerFast) -> None:
+    run = loop.begin("tiny-llama", replace(SHORT, steps=100), words, EASY)
+    embeddings = run.model.get_input_embeddings().weight
+    before = embeddings.detach().clone()
+    for _ in range(3):
+        loop.advance(run)
+    moved = (embeddings.detach() != before).any(-1)
+    pairs = words.convert_tokens_to_ids(["a7", "-0f", "Qz", "42"])
+    others = words.convert_tokens_to_ids([" value", "<|end|>", '": "'])
+    assert not moved[pairs].any() and moved[others].all()
 
 
 def test_an_interrupted_run_ends_as_one_that_was_not(words: PreTrainedTokenizerFast, tmp_path: Path) -> None:
@@ -197,6 +219,34 @@ def test_the_second_heads_begin_by_looking_behind_what_stood_before(words: PreTr
     behind = torch.arange(41, 80) - 39  # where the token after the present one's first occurrence stands
     for rows in weights:
         assert (rows[41:].argmax(-1) == behind).float().mean() > 0.1  # by chance 0.02
+
+
+@pytest.mark.parametrize("name", ["tiny-hybrid", "tiny-hybrid-1to7"])
+def test_a_hybrid_begins_by_showing_each_token_the_three_before(name: str, words: PreTrainedTokenizerFast) -> None:
+    """Of two texts that differ in one token, the first layer changes the three behind it most, and what comes later
+    hardly; and the heads of its one layer with attention look behind what stood before.
+    """
+    model = initial.begin(ARCHITECTURES[name](vocab_size=len(words)), seed=0).eval()
+    model.set_attn_implementation("eager")
+    segment = torch.randperm(len(words), generator=torch.Generator().manual_seed(0))[:40]
+    other = segment.clone()
+    other[10] = 7
+    with torch.no_grad():
+        one, two = (model(ids[None], output_hidden_states=True).hidden_states[1][0] for ids in (segment, other))
+        attended = model(segment.repeat(1, 2), output_attentions=True).attentions
+    change = (one - two).norm(dim=-1)
+    assert change[:10].max() == 0 and change[11:14].min() > 3 * change[14:].max()
+    (weights,) = [layer[0] for layer in attended if layer is not None]
+    behind = torch.arange(41, 80) - 39
+    for rows in weights:
+        assert (rows[41:].argmax(-1) == behind).float().mean() > 0.1  # by chance 0.02
+
+
+def test_states_begin_with_long_memories(words: PreTrainedTokenizerFast) -> None:
+    model = initial.begin(ARCHITECTURES["tiny-hybrid"](vocab_size=len(words)), seed=0)
+    for layer in (layer.mamba for layer in model.model.layers if layer.block_type == "linear_attention"):
+        steps = torch.nn.functional.softplus(layer.dt_bias)
+        assert steps.min() > 0.0009 and steps.max() < 0.11
 
 
 def test_embeddings_begin_long(words: PreTrainedTokenizerFast) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 WINDOW = 8192
 _WIDTH = 128
 _ATTENTION: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
-_ROPE = {"rope_type": "default", "rope_theta": 500_000.0}
+_ROPE = {"rope_type": "default", "rope_theta": 1e8}
 _COMMON: dict[str, Any] = {
     "hidden_size": _WIDTH,
     "tie_word_embeddings": True,
@@ -47,6 +47,7 @@ def _bamba(layers: int, attention: list[int], tokens: Mapping[str, int]) -> Pret
         intermediate_size=2 * _WIDTH,
         max_position_embeddings=WINDOW,
         rope_parameters={**_ROPE, "partial_rotary_factor": 0.5},
+        mamba_proj_bias=True,
         mamba_n_heads=8,
         mamba_d_head=32,
         mamba_d_state=32,

@@ -1,9 +1,10 @@
 """The weights that a training run begins with.
 
 Looking a value up takes induction: find where the present token stood before, and say what followed. Transformers
-learn that late and all at once, after most of the time that a CPU has. So a model with attention in every layer begins
-with it, roughly: heads of the first layer look one to four tokens back, heads of the second match what they saw with
-the present token, and copy. Training may change all of it.
+learn that late and all at once, after most of the time that a CPU has. So a model with attention begins with it,
+roughly: the first layer shows each token the ones before it (heads that look one to four tokens back, or a
+convolution), and the heads of the next layer with attention match what it showed with the present token, and copy.
+Training may change all of it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ OTHERS = 0.1  # what is left of the random weights beside those that are set
 MATCH = 2.2  # so that a token's own match is about e⁵ times likelier than another token's
 COPY = 0.5
 SEEN = 0.18  # so that what was looked back at is as long as the token's own embedding
+BACK = 3  # tokens that a convolution looks back
+SEEN_MIXED = 0.11  # as SEEN, behind a mixer's norm
+OPEN = 2.0  # of a mixer's gate
+STEPS = (1e-3, 1e-1)  # of a state, drawn evenly in their logarithms, as Mamba's authors do: how fast states forget
 
 
 def begin(config: PretrainedConfig, seed: int) -> PreTrainedModel:
@@ -38,6 +43,8 @@ def begin(config: PretrainedConfig, seed: int) -> PreTrainedModel:
         _last_norm(model).weight.mul_(1 / LENGTH)
         if config.model_type == "llama" and config.attention_bias:
             _begin_with_induction(model, config)
+        if config.model_type == "bamba":
+            _begin_with_mixed_induction(model, config)
     return model.train()
 
 
@@ -48,9 +55,8 @@ def _last_norm(model: PreTrainedModel) -> Any:
 
 
 def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> None:
-    width, size = config.hidden_size, config.head_dim
-    heads, groups = config.num_attention_heads, config.num_key_value_heads
-    read, seen, copied = (torch.linalg.qr(torch.randn(width, width)).Q for _ in range(3))
+    width, size, groups = config.hidden_size, config.head_dim, config.num_key_value_heads
+    read, seen, copied = _bases(width)
     for layer in model.model.layers:
         for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
             projection.weight.mul_(OTHERS)
@@ -58,10 +64,31 @@ def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> N
     _look_back(first, config)
     first.v_proj.weight.copy_(read[: groups * size])
     first.o_proj.weight.copy_(SEEN * seen)
-    _match(second, read, seen, size, heads)
-    second.v_proj.weight.copy_(copied[: groups * size])
-    back = copied[: groups * size].view(groups, size, width).repeat_interleave(heads // groups, 0)
-    second.o_proj.weight.copy_(COPY * back.reshape(heads * size, width).T)
+    _match(second, read, seen, config)
+    _copy(second, copied, config)
+
+
+def _begin_with_mixed_induction(model: PreTrainedModel, config: PretrainedConfig) -> None:
+    read, seen, copied = _bases(config.hidden_size)
+    for layer in model.model.layers:
+        layer.feed_forward.down_proj.weight.mul_(OTHERS)
+        if layer.block_type == "linear_attention":
+            _remember(layer.mamba)
+            layer.mamba.out_proj.weight.mul_(OTHERS)
+    attention = next(layer.self_attn for layer in model.model.layers if layer.block_type == "full_attention")
+    _mix_back(model.model.layers[0].mamba, read, seen, _size(config))
+    _match(attention, read, seen, config)
+    _copy(attention, copied, config)
+
+
+def _bases(width: int) -> list[torch.Tensor]:
+    """Orthogonal: what is read of a token, where that which was looked back at is put, what is copied."""
+    return [torch.linalg.qr(torch.randn(width, width)).Q for _ in range(3)]
+
+
+def _size(config: PretrainedConfig) -> int:
+    """The width of a head."""
+    return int(config.hidden_size // config.num_attention_heads)
 
 
 def _look_back(attention: Any, config: PretrainedConfig) -> None:
@@ -81,12 +108,55 @@ def _look_back(attention: Any, config: PretrainedConfig) -> None:
     queries[:, size // 2 : size // 2 + FREQUENCIES] = -SHARP * torch.sin(back)
 
 
-def _match(attention: Any, read: torch.Tensor, seen: torch.Tensor, size: int, heads: int) -> None:
-    """The second layer's heads match tokens by dimensions that turn slowly with the place.
+def _remember(mixer: Any) -> None:
+    """Steps and convolutions as Mamba's authors begin with; transformers' own forget all but the last few tokens."""
+    low, high = (torch.tensor(step).log() for step in STEPS)
+    steps = (low + torch.rand_like(mixer.dt_bias) * (high - low)).exp()
+    mixer.dt_bias.copy_(steps + torch.log(-torch.expm1(-steps)))  # softplus of it gives the steps
+    taps = mixer.conv1d.weight.shape[-1]
+    torch.nn.init.uniform_(mixer.conv1d.weight, -(taps**-0.5), taps**-0.5)
+
+
+def _mix_back(mixer: Any, read: torch.Tensor, seen: torch.Tensor, size: int) -> None:
+    """The first mixer shows each token the `BACK` tokens before it, where heads would (`_begin_with_induction`).
+
+    A channel and its negative together let a value through the activation unchanged: silu(x) - silu(-x) = x.
+    """
+    inner, taps = mixer.intermediate_size, mixer.conv_kernel_size
+    inputs, bias = mixer.in_proj.weight, mixer.in_proj.bias  # rows: gate, channels, B, C, steps
+    inputs[:inner].mul_(OTHERS)
+    bias[:inner] = OPEN
+    for back in range(1, BACK + 1):
+        for place, sign in enumerate((1, -1)):
+            first = (2 * (back - 1) + place) * size
+            channels = slice(first, first + size)
+            inputs[inner + first : inner + first + size] = sign * read[:size]
+            mixer.conv1d.weight[channels] = 0
+            mixer.conv1d.weight[channels, :, taps - 1 - back] = 1
+            mixer.out_proj.weight[:, channels] = sign * SEEN_MIXED * seen[:, (back - 1) * size : back * size]
+
+
+def _copy(attention: Any, copied: torch.Tensor, config: PretrainedConfig) -> None:
+    """The heads give what they attend to as it is."""
+    width, size = config.hidden_size, _size(config)
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    attention.v_proj.weight.copy_(copied[: groups * size])
+    back = copied[: groups * size].view(groups, size, width).repeat_interleave(heads // groups, 0)
+    attention.o_proj.weight.copy_(COPY * back.reshape(heads * size, width).T)
+
+
+def _match(attention: Any, read: torch.Tensor, seen: torch.Tensor, config: PretrainedConfig) -> None:
+    """The heads match tokens by dimensions that turn slowly with the place, or not at all.
 
     The first half matches the present token with the one before, the second half the last one with that two before.
     """
-    slow = [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    size, heads = _size(config), config.num_attention_heads
+    turned = int(size * config.rope_parameters.get("partial_rotary_factor", 1.0))
+    slow = (
+        [*range(size // 2, size)]
+        if turned <= size // 2
+        else [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    )
     queries, keys = attention.q_proj.weight, attention.k_proj.weight
     for projection in (queries, keys):
         projection.mul_(OTHERS)

@@ -21,6 +21,7 @@ from scbench.training.architectures import ARCHITECTURES, WINDOW
 from scbench.training.examples import Example, example, padded
 from scbench.training.recipe import Recipe
 from scbench.training.seeds import stream, training_seed
+from scbench.training.tokenizer import pair_texts
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -30,12 +31,13 @@ ROWS = 64  # at most of a batch
 
 @dataclass
 class Run:
-    """A training run in memory; `step` counts the steps that are done."""
+    """A training run in memory; `step` counts the steps that are done, `learned` is as `_learned` has it."""
 
     name: str
     recipe: Recipe
     model: PreTrainedModel
     optimizer: torch.optim.AdamW
+    learned: torch.Tensor
     tokenizer: PreTrainedTokenizerFast
     tracks: Sequence[curriculum.Track]
     standings: curriculum.Standings
@@ -61,7 +63,8 @@ def begin(name: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, tracks:
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = ARCHITECTURES[name](vocab_size=len(tokenizer), bos_token_id=None, **ids)
     model = initial.begin(config, recipe.seed)
-    return Run(name, recipe, model, _optimizer(model, recipe), tokenizer, tracks, curriculum.start(tracks))
+    learned = _learned(tokenizer)
+    return Run(name, recipe, model, _optimizer(model, recipe), learned, tokenizer, tracks, curriculum.start(tracks))
 
 
 def train(run: Run, folder: Path, seconds: float = 60.0, tell: Callable[[str], None] = print) -> None:
@@ -96,6 +99,7 @@ def advance(run: Run) -> Outcome:
     loss, token, exact = measure(run.model, rows, positions, examples)
     run.optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
+    run.model.get_input_embeddings().weight.grad.mul_(run.learned)
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), run.recipe.clip)
     run.optimizer.step()
     run.step += 1
@@ -165,6 +169,17 @@ def resume(run: Run, folder: Path) -> Run:
         tokens=state["tokens"],
         seconds=state["seconds"],
     )
+
+
+def _learned(tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
+    """Whether a token's embedding is learned, as 1 or 0 [vocabulary, 1]: those of pairs stay as they are drawn.
+
+    A random pair of characters has no meaning to learn, only to differ from others. AdamW takes steps of full size for
+    the small gradients of rare tokens, and what tells them apart wears away.
+    """
+    learned = torch.ones(len(tokenizer), 1)
+    learned[tokenizer.convert_tokens_to_ids([*pair_texts()])] = 0
+    return learned
 
 
 def _optimizer(model: PreTrainedModel, recipe: Recipe) -> torch.optim.AdamW:
