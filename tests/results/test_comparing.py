@@ -24,6 +24,7 @@ from scbench.results.labels import labels
 from scbench.results.pairs import peers
 from scbench.results.scores import score_sweep
 from scbench.results.summary import Summary, read_summary
+from scbench.results.tables import scores_table
 from sweep_builder import answers, cell, write_sweep
 
 SESSIONS = [f"s{place}" for place in range(12)]
@@ -79,7 +80,12 @@ def test_means_and_differences_are_those_of_a_loop(tmp_path):
     assert find(summary, scope="group", part="String retrieval").difference.estimate == pytest.approx(
         mean["m"] - mean["d"]
     )
+    assert find(summary, scope="turn", turn=2).peer == pytest.approx(
+        100 * statistics.fmean(turns[2] for name in ("d", "d2") for turns in right[name])
+    )
+    assert find(summary, scope="turn", turn=2).turns == 24
     second = find(summary, scope="task_turn", part="Retr.KV (gen)", turn=1)
+    assert (second.peer, second.turns) == (pytest.approx(100 * statistics.fmean(d[1] for d in right["d"])), 12)
     expected = 100 * statistics.fmean(m[1] - d[1] for m, d in zip(right["m"], right["d"], strict=True))
     assert second.difference.estimate == pytest.approx(expected)
     did = find(summary, "first_turn", "task", part="Retr.KV (gen)")
@@ -87,6 +93,40 @@ def test_means_and_differences_are_those_of_a_loop(tmp_path):
     assert did.difference.estimate == pytest.approx(100 * statistics.fmean((x[1] + x[2]) / 2 - x[0] for x in lost))
     alone = find(summary, "mean", "task", row="dense", part="Retr.KV (gen)")
     assert alone.mean.estimate == pytest.approx(mean["d"]) and math.isnan(alone.difference.estimate)
+
+
+def test_a_task_at_two_lengths_has_the_weight_of_one(tmp_path):
+    cells = {
+        f"{name}{place}": cell(
+            "snapkv" if name == "m" else "dense", task, budget=0.25 if name == "m" else None, **options
+        )
+        for name in "dm"
+        for place, (task, options) in enumerate(
+            [("retr_kv", {}), ("retr_kv", {"task_options": {"length": 1024}}), ("en_qa", {})]
+        )
+    }
+    right = {name: guesses(place, 0.3 + 0.1 * place) for place, name in enumerate(cells)}
+    summary = made(tmp_path, cells, right)
+    mean = {name: 100 * statistics.fmean(map(statistics.fmean, sessions)) for name, sessions in right.items()}
+    expected = (mean["m0"] + mean["m1"]) / 4 + mean["m2"] / 2
+    found = find(summary)
+    assert found.mean.estimate == pytest.approx(expected)
+    assert found.peer == pytest.approx((mean["d0"] + mean["d1"]) / 4 + mean["d2"] / 2)
+    assert found.difference.estimate == pytest.approx(expected - found.peer)
+    assert found.mean.low < expected < found.mean.high
+    table = scores_table(summary, "multi_turn")
+    (row,) = [row for row in table.rows if row[0].startswith("snapkv")]
+    names = [column.name for column in table.columns]
+    assert row[names.index("mean (gen) strict")] == pytest.approx(expected)
+
+
+def test_bounds_are_in_no_family_of_tests(tmp_path):
+    cells = {"d": cell(), "m": cell("snapkv", budget=0.25), "o": cell("bounds.random", budget=0.25)}
+    right = {"d": guesses(1, 0.9), "m": guesses(2, 0.5), "o": guesses(3, 0.1)}
+    summary = made(tmp_path, cells, right)
+    assert find(summary, method="snapkv").adjusted == find(summary, method="snapkv").difference.p
+    bound = find(summary, method="bounds.random")
+    assert math.isnan(bound.adjusted) and bound.difference.p < 0.05
 
 
 def test_a_row_that_loses_at_later_turns_only_is_worse_there_than_at_the_first(tmp_path):

@@ -8,7 +8,9 @@ import re
 from html.parser import HTMLParser
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from scbench.record import Outcome
 from scbench.results.bootstrap import Interval
@@ -69,6 +71,8 @@ def test_csv_cells_are_no_formulas_and_rows_stay_rows():
     assert not [row[0] for row in rows if row[0].startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert rows[3][0] == "'" + HOSTILE[2]
     assert all(row[1] == "0.5" for row in rows[1:])
+    hidden = Table("t", "T", "", (Column("n"),), tuple((text,) for text in (" =1+1", "\n=1+1", "＝1+1", "a = b")))
+    assert [row[0] for row in csv.reader(io.StringIO(to_csv(hidden)))][1:] == ["' =1+1", "'\n=1+1", "'＝1+1", "a = b"]
     negative = Table("t", "T", "", (Column("n", 1),), ((-0.5,),))
     assert to_csv(negative) == "n\n-0.5\n"  # a number is a number
 
@@ -79,6 +83,21 @@ def test_markdown_rows_stay_rows():
     for line in lines[6:]:
         assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 3
         assert "<" not in line and not re.search(r"(?<!\\)[\[`*]", line)
+
+
+def test_markdown_makes_no_emphasis_and_no_links_of_its_own():
+    texts = ("_a_ and streaming_llm", "see http://x.org and www.x.org", "~~gone~~")
+    body = to_markdown(Table("t", "T", "", (Column("n"),), tuple((text,) for text in texts))).splitlines()[-3:]
+    assert body == [
+        r"| \_a\_ and streaming_llm |",
+        r"| see http\://x.org and www\.x.org |",
+        r"| \~\~gone\~\~ |",
+    ]
+
+
+def test_an_empty_table_has_columns_of_texts_in_parquet():
+    empty = parquet.read_table(io.BytesIO(to_parquet(Table("t", "T", "", (Column("detail"),), ()))))
+    assert empty.num_rows == 0 and pa.types.is_string(empty.schema.field("detail").type)
 
 
 def test_latex_has_no_commands_of_the_text():

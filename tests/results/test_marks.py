@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from scbench.results.comparison_tables import budgets_table
+from scbench.results.comparison_tables import budgets_table, groups_table, models_table
 from scbench.results.matched import matched_table
 from scbench.results.scores import score_sweep
 from scbench.results.summary import read_summary
 from scbench.results.table import BEST, NEAR
-from scbench.results.tables import costs_table
+from scbench.results.tables import costs_table, turns_table
 from sweep_builder import MIB, answers, cell, write_sweep
 
 SESSIONS = [f"s{place}" for place in range(12)]
@@ -39,6 +39,53 @@ def test_the_best_of_equal_bytes_is_marked_and_what_is_within_its_interval(tmp_p
         ("snapkv", "mean (gen)"): BEST,
         ("quest", "mean (gen)"): NEAR,
     }
+
+
+def _marks(table):
+    """The marks of a table, by the methods' and the columns' names."""
+    places = [column.name for column in table.columns]
+    method = places.index("method")
+    return {(table.rows[row][method], places[column]): mark for (row, column), mark in table.marks.items()}
+
+
+def test_means_of_groups_budgets_and_turns_are_marked_among_methods(tmp_path):
+    """Dense and bounds compete with nobody, however well they do."""
+    cells = {name: cell(method, budget=0.25) for name, method in (("a", "snapkv"), ("b", "quest"), ("c", "pyramidkv"))}
+    cells |= {"d": cell("dense"), "o": cell("bounds.oracle_topk", budget=0.25)}
+    made = summary(tmp_path, cells, {"a": 11, "b": 10, "c": 0, "d": 12, "o": 12}, dict.fromkeys("abcdo", 2))
+    groups = groups_table(made, "multi_turn")
+    assert _marks(groups) == {
+        (f"{method} (25%)", column): mark
+        for method, mark in (("snapkv", BEST), ("quest", NEAR))
+        for column in ("String retrieval", "mean")
+    }
+    assert _marks(budgets_table(made, "multi_turn")) == {
+        ("snapkv", "25%"): BEST,
+        ("quest", "25%"): NEAR,
+    }
+    marks = _marks(turns_table(made, "multi_turn"))
+    assert {method: mark for (method, turn), mark in marks.items() if turn == "turn 1"} == {
+        "snapkv (25%)": BEST,
+        "quest (25%)": NEAR,
+    }
+    assert {method for (method, turn), mark in marks.items() if turn == "turn 2" and mark == BEST} == {
+        "snapkv (25%)",
+        "quest (25%)",
+        "pyramidkv (25%)",
+    }
+
+
+def test_models_are_marked_on_their_common_sessions(tmp_path):
+    cells = {
+        f"{model}{method}": cell(method, model=model, budget=0.25)
+        for model in ("one", "two")
+        for method in ("snapkv", "quest")
+    }
+    right = {"onesnapkv": 12, "onequest": 3, "twosnapkv": 3, "twoquest": 12}
+    made = summary(tmp_path, cells, right, dict.fromkeys(cells, 2))
+    assert made.sessions_answered("onesnapkv")
+    marks = _marks(models_table(made, "multi_turn"))
+    assert marks == {("snapkv (25%)", "one"): BEST, ("quest (25%)", "two"): BEST}
 
 
 def test_budgets_stand_in_their_order(tmp_path):

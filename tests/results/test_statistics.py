@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scbench.results.statistics import cell_means, counted, mean_of_tasks, turn_means
+from scbench.results.statistics import cell_means, counted, mean_of_tasks, shares, turn_means
 
 values = st.floats(0, 1)
 sessions = st.lists(st.lists(values, min_size=1, max_size=4), min_size=1, max_size=4)
@@ -50,8 +50,14 @@ def test_only_ok_turns_are_counted():
 
 @pytest.mark.parametrize("means", [[], [0.5, math.nan]])
 def test_a_mean_over_tasks_that_lacks_a_part_is_missing(means):
-    assert math.isnan(mean_of_tasks(means))
+    assert math.isnan(mean_of_tasks(means, "abc"[: len(means)]))
 
 
 def test_tasks_weigh_equally():
-    assert mean_of_tasks([1.0, 0.0, 0.5]) == 0.5
+    assert mean_of_tasks([1.0, 0.0, 0.5], ["kv", "qa", "math"]) == 0.5
+
+
+def test_a_task_at_several_lengths_has_the_weight_of_one():
+    tasks = ["kv", "kv", "qa", "kv"]
+    assert mean_of_tasks([1.0, 0.0, 0.25, 0.5], tasks) == (0.5 + 0.25) / 2
+    assert shares(tasks) == pytest.approx([1 / 6, 1 / 6, 1 / 2, 1 / 6])

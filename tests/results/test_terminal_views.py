@@ -161,7 +161,7 @@ def test_a_difference_no_larger_than_denses_own_is_noise(tmp_path):
         (-9.0, -3.0, 2.0, 0.01, "changed"),
         (-9.0, -1.0, 2.0, 0.01, "noise"),
         (1.0, 9.0, 2.0, 0.01, "noise"),
-        (-1.0, 9.0, math.nan, 0.3, "noise"),
+        (-1.0, 9.0, math.nan, 0.3, "unknown"),
         (3.0, 9.0, math.nan, 0.01, "changed"),
         (3.0, 9.0, 2.0, 0.06, "unknown"),
     ],

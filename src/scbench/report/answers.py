@@ -75,7 +75,7 @@ COLUMNS: Mapping[str, Callable[[Record], Any]] = {
     "kept": lambda record: list(record.kept),
     "density": lambda record: list(record.density),
     "context_kept": lambda record: record.context_kept,
-    "gold_kept": lambda record: getattr(record, "gold_kept", None),
+    "gold_kept": lambda record: record.gold_kept,
     "kernels": lambda record: list(map(visible, record.kernels)),
     "times": _times,
     "peak_bytes": lambda record: {visible(stage): peak for stage, peak in record.peak_bytes.items()},

@@ -113,21 +113,27 @@ class Weights:
         return np.random.default_rng(int.from_bytes(sha256(f"{self._seed}/{name}".encode()).digest()[:16], "big"))
 
 
-def mean_of_parts(parts: Sequence[Part], bounds: Floats, weights: Weights) -> list[Interval]:
-    """The mean over tasks of each statistic, with its interval; tasks weigh equally, and share the pseudo-contexts
-    as far as their contexts are not the same.
+def mean_of_parts(
+    parts: Sequence[Part], bounds: Floats, weights: Weights, shares: Sequence[float] | None = None
+) -> list[Interval]:
+    """The mean over tasks of each statistic, with its interval; tasks weigh as `shares` says (together 1), by default
+    equally, and share the pseudo-contexts alike, as far as their contexts are not the same.
 
     `bounds` are the lowest and the highest value (rows) that a session can have in each statistic (columns); of a part
     with more statistics the first ones count. A context that several tasks share is drawn again in all of them
     together. A statistic that has fewer than `FEWEST` contexts in some task has an estimate only.
     """
     named = [name for part in parts for name in part.contexts]
-    pseudo = PSEUDO / len(parts) * len(named) / len(set(named))
-    drawn = sum(_draws(part, weights.pseudo(pseudo, place), bounds, weights) for place, part in enumerate(parts))
+    pseudo = PSEUDO * len(named) / len(set(named))
+    share = np.full(len(parts), 1 / len(parts)) if shares is None else np.asarray(shares)
+    drawn = sum(
+        its * _draws(part, weights.pseudo(its * pseudo, place), bounds, weights)
+        for place, (part, its) in enumerate(zip(parts, share.tolist(), strict=True))
+    )
     asked = bounds.shape[1]
-    estimates = np.mean([part.estimates[:asked] for part in parts], axis=0)
+    estimates = share @ np.stack([part.estimates[:asked] for part in parts])
     sizes = np.min([part.sizes[:asked] for part in parts], axis=0)
-    return _intervals(np.sort(np.asarray(drawn) / len(parts), axis=0), estimates, sizes)
+    return _intervals(np.sort(np.asarray(drawn), axis=0), estimates, sizes)
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[Hashable], seed: int = 0) -> Interval:

@@ -20,6 +20,7 @@ from scbench.results.comparison import CONTRASTS, SCOPES, Comparison
 from scbench.results.correction import benjamini_hochberg, holm
 from scbench.results.labels import Label
 from scbench.results.pairs import REFERENCES, peers, repeats
+from scbench.results.statistics import shares
 
 ALL = 100.0  # %, what a score is at most
 BESIDE_DENSE = frozenset({"dense", "first_turn"})  # the contrasts whose peer is dense, which has a noise of its own
@@ -38,14 +39,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Compared:
-    """One task of a row: its statistics by context, the peer's mean, how many turns, and the same statistics of
-    dense_repeat, empty without it.
+    """One task of a row: its statistics by context, the same statistics of dense_repeat, empty without it; the peer's
+    mean and the number of paired turns, over all turns and then at each.
     """
 
     part: Part
-    peer: float
-    turns: int
     noise: Floats
+    peers: Floats
+    turns: Sequence[int]
 
 
 def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.DataFrame) -> tuple[Comparison, ...]:
@@ -62,7 +63,12 @@ def compare(cells: Mapping[str, Cell], labels: Mapping[str, Label], scores: pd.D
             noises = _noises(contrast, repeated, answers) if contrast in BESIDE_DENSE else {}
             of_row = partial(_compare_row, contrast, peer_of, answers, noises, weights)
             found += chain.from_iterable(pool.map(of_row, rows, expected))
-    return tuple(_adjusted(found))
+    bounds = {
+        labels[name].method
+        for name, cell in cells.items()
+        if any(".bounds." in method.target for method in cell.methods)
+    }
+    return tuple(_adjusted(found, REFERENCES | bounds))
 
 
 def _compare_row(
@@ -72,7 +78,7 @@ def _compare_row(
     noises: Mapping[str, Floats],
     weights: Weights,
     row: Row,
-    expected: Mapping[str, str],
+    expected: Mapping[str, Label],
 ) -> list[Comparison]:
     asked = {title: cell for title, cell in row.cells.items() if cell in peer_of}
     tasks = {
@@ -93,10 +99,10 @@ def _rows(labels: Mapping[str, Label]) -> list[Row]:
     return [Row(first[key], titles) for key, titles in rows.items()]
 
 
-def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, str]:
-    """The tasks that a mean of this row is over, each with its group: for a row that lacks one it is n/a."""
+def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, Label]:
+    """The titles that a mean of this row is over, each with its label: for a row that lacks one it is n/a."""
     same = (label for label in labels.values() if (label.mode, label.kind) == (row.label.mode, row.label.kind))
-    return {label.title: label.group for label in same if label.averaged}
+    return {label.title: label for label in same if label.averaged}
 
 
 def _compared(contrast: str, pair: Pair, noise: Floats) -> Compared:
@@ -109,10 +115,19 @@ def _compared(contrast: str, pair: Pair, noise: Floats) -> Compared:
         columns.append(session_means(difference))
         for turn in range(difference.shape[1]):
             columns += [pair.one[:, turn], difference[:, turn]]
-    peer = session_means(pair.other)
-    there = ~np.isnan(peer)
-    mean = float(peer[there].mean()) if there.any() else nan
-    return Compared(part_of(pair.contexts, np.stack(columns, axis=1)), mean, pair.turns, noise)
+    there = ~np.isnan(pair.other)
+    return Compared(
+        part=part_of(pair.contexts, np.stack(columns, axis=1)),
+        noise=noise,
+        peers=np.array([_mean_there(session_means(pair.other)), *map(_mean_there, pair.other.T)]),
+        turns=[pair.turns, *there.sum(axis=0).tolist()],
+    )
+
+
+def _mean_there(values: Floats) -> float:
+    """The mean of the values that are there; NaN without any."""
+    there = values[~np.isnan(values)]
+    return float(there.mean()) if len(there) else nan
 
 
 def _noises(contrast: str, repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, Floats]:
@@ -152,7 +167,7 @@ def _of_row(
     row: Row,
     asked: Set[str],
     tasks: Mapping[str, Compared],
-    expected: Mapping[str, str],
+    expected: Mapping[str, Label],
     weights: Weights,
 ) -> Iterator[Comparison]:
     """The comparisons of a row: over all tasks, groups of them, each; and of all these by turn.
@@ -160,15 +175,17 @@ def _of_row(
     A mean is n/a where one of its tasks is not there, and left out where the row asked for none of them.
     """
     members: dict[tuple[str, str | None, str], list[str]] = {("overall", "turn", ""): list(expected)}
-    for title, group in expected.items():
-        members.setdefault(("group", None, group), []).append(title)
+    for title, label in expected.items():
+        members.setdefault(("group", None, label.group), []).append(title)
     for (scope, by_turn, part), titles in members.items():
         if titles and tasks.keys() >= set(titles):
-            yield from _of_scope(contrast, row, (scope, by_turn), part, [tasks[title] for title in titles], weights)
+            share = shares([expected[title].task_name for title in titles])
+            its = [tasks[title] for title in titles]
+            yield from _of_scope(contrast, row, (scope, by_turn), part, its, share, weights)
         elif not asked.isdisjoint(titles):
             yield _empty(contrast, row, scope, part)
     for title, task in tasks.items():
-        yield from _of_scope(contrast, row, ("task", "task_turn"), title, [task], weights)
+        yield from _of_scope(contrast, row, ("task", "task_turn"), title, [task], [1.0], weights)
 
 
 def _of_scope(
@@ -177,12 +194,13 @@ def _of_scope(
     scopes: tuple[str, str | None],
     part: str,
     tasks: Sequence[Compared],
+    share: Sequence[float],
     weights: Weights,
 ) -> Iterator[Comparison]:
-    """The comparison over some tasks, and those by turn where `scopes` names one for them."""
+    """The comparison over some tasks, each with its weight, and those by turn where `scopes` names one for them."""
     whole, by_turn = scopes
     size = min(task.part.sums.shape[1] for task in tasks) if by_turn else DIFFERENCE + 1
-    intervals = mean_of_parts([task.part for task in tasks], _bounds(contrast, size), weights)
+    intervals = mean_of_parts([task.part for task in tasks], _bounds(contrast, size), weights, share)
     contexts = np.min([task.part.sizes[:size] for task in tasks], axis=0)
     for column in range(0, size, 2):
         turn = column // 2 - 1 if column else None
@@ -192,11 +210,11 @@ def _of_scope(
             _empty(contrast, row, whole if turn is None else str(by_turn), part),
             turn=turn,
             mean=_plain(intervals[column + ONE]),
-            peer=nan if contrast == "mean" or turn is not None else _mean([task.peer for task in tasks]),
+            peer=nan if contrast == "mean" else _mean([_at(task.peers, column // 2) for task in tasks], share),
             difference=MISSING if contrast == "mean" else intervals[column + DIFFERENCE],
             contexts=int(contexts[column + DIFFERENCE]),
-            turns=sum(task.turns for task in tasks) if turn is None else 0,
-            noise=abs(_mean([_at(task.noise, column + DIFFERENCE) for task in tasks])),
+            turns=sum(task.turns[column // 2] for task in tasks),
+            noise=abs(_mean([_at(task.noise, column + DIFFERENCE) for task in tasks], share)),
         )
 
 
@@ -216,19 +234,22 @@ def _at(values: Floats, place: int) -> float:
     return float(values[place]) if place < len(values) else nan
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _mean(values: Sequence[float], share: Sequence[float]) -> float:
+    return sum(its * value for its, value in zip(share, values, strict=True))
 
 
-def _adjusted(found: Sequence[Comparison]) -> Iterator[Comparison]:
-    """Holm over the overall means beside dense, Benjamini and Hochberg over each other contrast and scope."""
+def _adjusted(found: Sequence[Comparison], untested: Set[str]) -> Iterator[Comparison]:
+    """Holm over the overall means beside dense, Benjamini and Hochberg over each other contrast and scope.
+
+    What is `untested` is no method that a reader chooses, and makes no other's p-value larger.
+    """
     adjusted: dict[int, float] = {}
     for contrast in CONTRASTS:
         for scope in SCOPES:
             family = [
                 place
                 for place, one in enumerate(found)
-                if (one.contrast, one.scope) == (contrast, scope) and one.method not in REFERENCES
+                if (one.contrast, one.scope) == (contrast, scope) and one.method not in untested
             ]
             primary = (contrast, scope) == ("dense", "overall")
             correct: Callable[[Sequence[float]], list[float]] = holm if primary else benjamini_hochberg

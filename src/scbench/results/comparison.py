@@ -20,8 +20,8 @@ SCOPES = ("overall", "group", "task", "turn", "task_turn")
 NOTE = (
     "Differences in percentage points. Intervals: 95 %, by a smoothed bootstrap over contexts (sessions that share a "
     f"document together), n/a below {FEWEST} contexts, `few` below {FEW}. p: adjusted by Holm over the overall means "
-    "of all methods, modes and budgets, else by Benjamini and Hochberg's false discovery rate. `better`, `worse`: "
-    f"dense is outside the interval. `no loss`: the interval ends above -{MARGIN:g}. noise: |difference| of "
+    "of all methods (not bounds), modes and budgets, else by Benjamini and Hochberg's false discovery rate. `better`, "
+    f"`worse`: dense is outside the interval. `no loss`: the interval ends above -{MARGIN:g}. noise: |difference| of "
     "dense_repeat to dense in the same row's scope; `noise`: the interval reaches into ± this."
 )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from math import isnan, nan
 
 from scbench.methods.budget import Budget
+from scbench.results import marking
+from scbench.results.bootstrap import MISSING
 from scbench.results.comparison import CONTRASTS, NOTE, Comparison
 from scbench.results.statistics import WEIGHTS
 from scbench.results.summary import Summary
@@ -40,10 +42,15 @@ def contrasts_tables(summary: Summary) -> list[Table]:
         "mode": "Multi-turn against multi-request",
         "history": "Gold against generated history",
     }
-    made = (
-        _differences(name, f"{title}: {CONTRASTS[name]}", [one for one in summary.comparisons if one.contrast == name])
-        for name, title in titles.items()
-    )
+    made = []
+    for name, title in titles.items():
+        found = [one for one in summary.comparisons if one.contrast == name]
+        whole = [one for one in found if one.turn is None]
+        turns = [one for one in found if one.turn is not None]
+        made += [
+            _differences(name, f"{title}: {CONTRASTS[name]}", whole),
+            _differences(f"turn_{name}", f"{title}, by turn: {CONTRASTS[name]}", turns),
+        ]
     return [table for table in made if table.rows]
 
 
@@ -63,8 +70,16 @@ def groups_table(summary: Summary, mode: str) -> Table:
     made: list[tuple[Value, ...]] = [
         (*key, *(_with_interval(cells.get(part)) for part in (*parts, ""))) for key, cells in rows.items()
     ]
-    note = f"Strict scores in %, with 95 % intervals where there are contexts enough. {WEIGHTS}"
-    return Table(f"groups_{mode}", f"Scores by ability, {mode}", note, columns, tuple(made))
+    contests = _contests(summary, mode)
+    marks = marking.marked(
+        [_of_kind(contests.get(key[1:]), key[0]) for key in rows],
+        {
+            len(names) + place: [cells[part].mean if part in cells else MISSING for cells in rows.values()]
+            for place, part in enumerate((*parts, ""))
+        },
+    )
+    note = f"Strict scores in %, with 95 % intervals where there are contexts enough. {marking.NOTE} {WEIGHTS}"
+    return Table(f"groups_{mode}", f"Scores by ability, {mode}", note, columns, tuple(made), marks)
 
 
 def budgets_table(summary: Summary, mode: str) -> Table:
@@ -77,15 +92,28 @@ def budgets_table(summary: Summary, mode: str) -> Table:
         *map(Column, ("kind", "model", "method", "setting")),
         *(Column(budget or "no budget", 1) for budget in budgets),
     )
-    rows: dict[tuple[Value, ...], dict[str, float]] = {}
+    rows: dict[tuple[str, str, str, str], dict[str, Comparison]] = {}
     for one in found:
         key = (one.kind or "published", one.model, one.method, one.setting)
-        rows.setdefault(key, {})[one.budget] = one.mean.estimate
+        rows.setdefault(key, {})[one.budget] = one
+    means = [[cells[budget].mean if budget in cells else MISSING for budget in budgets] for cells in rows.values()]
     made: list[tuple[Value, ...]] = [
-        (*key, *(means.get(budget, nan) for budget in budgets)) for key, means in rows.items()
+        (*key, *(mean.estimate for mean in its)) for key, its in zip(rows, means, strict=True)
     ]
-    note = f"Strict scores in %, mean over tasks, at nominal budgets: equal labels, not equal bytes. {WEIGHTS}"
-    return Table(f"budgets_{mode}", f"Scores by budget, {mode}", note, columns, tuple(made))
+    contests = _contests(summary, mode)
+    marks: dict[tuple[int, int], str] = {}
+    for place, budget in enumerate(budgets):
+        competing = [
+            _of_kind(contests.get((one.model, one.row, one.setting)), key[0])
+            for key, cells in rows.items()
+            for one in [cells.get(budget, next(iter(cells.values())))]
+        ]
+        marks |= marking.marked(competing, {4 + place: [its[place] for its in means]})
+    note = (
+        "Strict scores in %, mean over tasks, at nominal budgets: equal labels, not equal bytes. "
+        f"{marking.NOTE} {WEIGHTS}"
+    )
+    return Table(f"budgets_{mode}", f"Scores by budget, {mode}", note, columns, tuple(made), marks)
 
 
 def models_table(summary: Summary, mode: str) -> Table | None:
@@ -98,6 +126,7 @@ def models_table(summary: Summary, mode: str) -> Table | None:
         if label.mode == mode:
             cells.setdefault((label.title, label.row, label.setting), {})[label.model] = fingerprint
     rows: list[tuple[Value, ...]] = []
+    contests: list[Hashable] = []
     for key, by_model in cells.items():
         answered = {model: summary.sessions_answered(cell) for model, cell in by_model.items()}
         shared = set.intersection(*(set(sessions) for sessions in answered.values())) if len(answered) > 1 else set()
@@ -106,6 +135,9 @@ def models_table(summary: Summary, mode: str) -> Table | None:
             for model in models
         )
         rows.append((*key, len(shared), *means))
+        label = summary.labels[next(iter(by_model.values()))]
+        competes = all(summary.competes(cell) for cell in by_model.values())
+        contests.append((label.title, label.setting, label.budget) if competes else None)
     columns = (
         *map(Column, ("task", "method", "setting", "sessions")),
         *(Column(model, 1) for model in models),
@@ -113,23 +145,37 @@ def models_table(summary: Summary, mode: str) -> Table | None:
     note = (
         "Strict scores in %, mean over the sessions that are identical for all models that ran the cell: the same "
         "context, questions and gold answers, to the letter, and the same turns that count. Contexts that were "
-        "generated to another tokenizer's length are not identical."
+        "generated to another tokenizer's length are not identical. Bold: the best method of a task, setting and "
+        "budget."
     )
-    return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows))
+    means_at = {
+        place: [MISSING._replace(estimate=float(row[place])) for row in rows] for place in range(4, len(columns))
+    }
+    marks = marking.marked(contests, means_at)
+    return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows), marks)
+
+
+def _contests(summary: Summary, mode: str) -> dict[tuple[str, ...], tuple[str, ...] | None]:
+    """By model, row and setting: which rows a row competes with."""
+    return {row: summary.contest(next(iter(cells.values()))) for row, cells in summary.rows(mode).items()}
+
+
+def _of_kind(contest: tuple[str, ...] | None, kind: str) -> Hashable:
+    return contest and (*contest, kind)
 
 
 def _differences(name: str, title: str, found: Sequence[Comparison]) -> Table:
-    by_turn = any(one.turn is not None for one in found)
+    by_turn = any(one.turn is not None for one in found)  # then all are
     names = ("scope", "of", *(("turn",) if by_turn else ()), "mode", "model", "method", "setting")
-    rows = [(*_names(one, by_turn), *_numbers(one)) for one in found]
+    rows = [(*_names(one), *_numbers(one)) for one in found]
     return Table(name, title, f"{NOTE} {WEIGHTS}", (*map(Column, names), *DIFFERENCE), tuple(rows))
 
 
-def _names(one: Comparison, by_turn: bool) -> Iterator[Value]:
+def _names(one: Comparison) -> Iterator[Value]:
     of = one.part if one.scope in ("task", "task_turn") else f"{one.part} ({one.kind or 'published'})".strip()
     yield from (SHOWN[one.scope], of)
-    if by_turn:
-        yield 0 if one.turn is None else one.turn + 1
+    if one.turn is not None:
+        yield one.turn + 1
     yield from (one.mode, one.model, one.row, one.setting)
 
 

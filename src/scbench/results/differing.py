@@ -25,8 +25,8 @@ BOUNDS = np.array([[-100.0], [100.0]])
 NOTE = (
     "Strict scores in %, on the turns that both sweeps answered; differences (second minus first) in points with 95 % "
     f"intervals over contexts, p by false discovery rate. noise: |difference| of dense_repeat to dense. same: every "
-    f"score is the same; changed: p below {SIGNIFICANT}, and the interval beyond ± noise; noise: the interval reaches "
-    f"into ± noise; unknown: neither, or fewer than {FEWEST} contexts in common."
+    f"score is the same; changed: p below {SIGNIFICANT}, and the interval beyond ± noise (0 without a dense_repeat); "
+    f"noise: the interval reaches into ± noise; unknown: neither, or fewer than {FEWEST} contexts in common."
 )
 
 
@@ -54,10 +54,10 @@ class CellDifference:
             return "same"
         if isnan(self.difference.low):
             return "unknown"
-        floor = 0.0 if isnan(self.noise) else self.noise
-        if self.difference.low <= floor and self.difference.high >= -floor:
+        if self.difference.low <= self.noise and self.difference.high >= -self.noise:
             return "noise"
-        return "changed" if self.adjusted < SIGNIFICANT else "unknown"
+        around_zero = self.difference.low <= 0 <= self.difference.high
+        return "changed" if self.adjusted < SIGNIFICANT and not around_zero else "unknown"
 
 
 def differences(first: Summary, second: Summary, manifests: tuple[Manifest, Manifest]) -> list[CellDifference]:

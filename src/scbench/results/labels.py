@@ -20,6 +20,7 @@ class Label:
     (engine, history, query, compress, fit, max_turns, prompt_style); usually empty. `title` ends with the `kind` of
     contexts, where it is not published data as it is: `Retr.KV (gen, no context)`. Only tasks of one kind may share
     a mean, and only those with `averaged`: tasks of SCBench. `group` is the task's ability, in the paper's words.
+    `task_name` is the task without its options: several cells of one row may be of one task.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Label:
     kind: str
     averaged: bool
     group: str
+    task_name: str
 
     @property
     def row(self) -> str:
@@ -74,6 +76,7 @@ def labels(cells: Mapping[str, Cell]) -> dict[str, Label]:
             kind=kind,
             averaged=cell.task.type.part_of_scbench,
             group=cell.task.type.group,
+            task_name=cell.task.name,
         )
 
     return {fingerprint: label(fingerprint, cell) for fingerprint, cell in cells.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from math import nan
 
 from scbench.results import marking
 from scbench.results.bootstrap import MISSING, Interval
@@ -61,7 +60,7 @@ def _interval(summary: Summary, cells: Mapping[str, str], titles: Sequence[str])
     """A task's mean with its interval; a mean over tasks has none here, as its cells have budgets of their own."""
     if len(titles) == 1 and titles[0] in cells:
         return summary.interval(cells[titles[0]])
-    mean = mean_of_tasks(summary.mean(cells.get(title), "strict") for title in titles) if titles else nan
+    mean = mean_of_tasks((summary.mean(cells.get(title), "strict") for title in titles), summary.tasks(titles))
     return MISSING._replace(estimate=mean)
 
 
@@ -84,5 +83,5 @@ def _scores(
     by_title = {title: summary.mean(cells.get(title), "strict") for title in titles}
     return [
         *by_title.values(),
-        *(mean_of_tasks(by_title[title] for title in its) if its else nan for its in means.values()),
+        *(mean_of_tasks((by_title[title] for title in its), summary.tasks(its)) for its in means.values()),
     ]

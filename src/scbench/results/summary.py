@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
@@ -56,6 +56,10 @@ class Summary:
         """The titles of a mode's tasks, each with the kind of its contexts."""
         return {label.title: label.kind for label in self.labels.values() if label.mode == mode}
 
+    def tasks(self, titles: Sequence[str]) -> list[str]:
+        """The tasks that titles are of, without the options that tell titles of one task apart."""
+        return [self._task_names[title] for title in titles]
+
     def averaged(self, mode: str) -> frozenset[str]:
         """The titles of a mode's tasks that enter means over tasks: those of SCBench."""
         return frozenset(label.title for label in self.labels.values() if label.mode == mode and label.averaged)
@@ -94,6 +98,11 @@ class Summary:
         cell = self.sweep.cells[fingerprint]
         return cell.method_name != "dense" and not any(".bounds." in method.target for method in cell.methods)
 
+    def contest(self, fingerprint: str) -> tuple[str, str, str] | None:
+        """Which cells a cell competes with: methods of one model, setting and budget; None for dense and bounds."""
+        label = self.labels[fingerprint]
+        return (label.model, label.setting, label.budget) if self.competes(fingerprint) else None
+
     def cost(self, fingerprint: str, stage: str) -> float:
         """A cell's mean over turns and sessions of one of `stages` or `peaks`."""
         return _at(self._costs, fingerprint, stage)
@@ -119,6 +128,16 @@ class Summary:
     def overall(self, model: str, row: str, setting: str, mode: str, kind: str) -> Interval:
         """The mean strict score of a row over the tasks of a mode and kind of contexts, in %, with its interval."""
         return self._overall.get((model, row, setting, mode, kind), MISSING)
+
+    def interval_at(self, fingerprint: str, turn: int) -> Interval:
+        """A cell's mean strict score at a turn (from 0) in %, with its interval."""
+        label = self.labels[fingerprint]
+        key = (label.model, label.row, label.setting, label.mode, label.kind, label.title, turn)
+        return self._by_turn.get(key, MISSING)
+
+    def overall_at(self, model: str, row: str, setting: str, mode: str, kind: str, turn: int) -> Interval:
+        """As `overall`, at a turn (from 0)."""
+        return self._by_turn.get((model, row, setting, mode, kind, "", turn), MISSING)
 
     def price(self, fingerprint: str) -> Cost:
         """What a cell costs in seconds (`scbench.results.costs`)."""
@@ -159,6 +178,10 @@ class Summary:
     def comparisons(self) -> tuple[Comparison, ...]:
         """Every row beside dense, and beside itself in another setting (`scbench.results.comparison`)."""
         return compare(self.sweep.cells, self.labels, self.scored.scores)
+
+    @cached_property
+    def _task_names(self) -> dict[str, str]:
+        return {label.title: label.task_name for label in self.labels.values()}
 
     @cached_property
     def _counted(self) -> pd.DataFrame:
@@ -248,6 +271,14 @@ class Summary:
             (one.model, one.row, one.setting, one.mode, one.kind): one.mean
             for one in self.comparisons
             if (one.contrast, one.scope) == ("mean", "overall")
+        }
+
+    @cached_property
+    def _by_turn(self) -> dict[tuple[str, str, str, str, str, str, int], Interval]:
+        return {
+            (one.model, one.row, one.setting, one.mode, one.kind, one.part, one.turn): one.mean
+            for one in self.comparisons
+            if one.contrast == "mean" and one.turn is not None
         }
 
     @cached_property

@@ -15,7 +15,7 @@ from scbench.results.text import visible
 Value = str | int | float
 MISSING = "n/a"
 BEST, NEAR = "best", "near"  # marks: the best of its column, and what lies within the interval of the best
-FORMULA = tuple("=+-@\t\r")  # what a spreadsheet takes for one
+FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for one, blanks and line ends before it or not
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Table:
         return replace(self, columns=columns, rows=rows, marks=marks)
 
     def is_numeric(self, index: int) -> bool:
-        """Whether a column holds numbers alone."""
-        return not any(isinstance(row[index], str) for row in self.rows)
+        """Whether a column holds numbers alone, and some."""
+        return bool(self.rows) and not any(isinstance(row[index], str) for row in self.rows)
 
 
 def to_markdown(table: Table) -> str:
@@ -101,10 +101,10 @@ def _exact(value: int | float) -> Value:
 def _guarded(value: str) -> str:
     """A text that no spreadsheet takes for a formula."""
     text = visible(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(("\t", "\r")) or text.lstrip().startswith(FORMULA) else text
 
 
 def _markdown(text: str) -> str:
-    """Text that stays inside its field: no line ends, no pipes, no HTML, no marks of its own."""
+    """Text that stays inside its field: no line ends, no pipes, no HTML, no marks and no links of its own."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"([\\|`*\[])", r"\\\1", plain)
+    return re.sub(r"([\\|`*\[~]|\b_|_\b|(?<=www)\.|:(?=//))", r"\\\1", plain)

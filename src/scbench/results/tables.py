@@ -83,7 +83,7 @@ def scores_table(summary: Summary, mode: str) -> Table:
         [
             *names,
             *(
-                mean_of_tasks(summary.mean(cells.get(title), score) for title in members)
+                mean_of_tasks((summary.mean(cells.get(title), score) for title in members), summary.tasks(members))
                 for members in parts.values()
                 for score in scores
             ),
@@ -96,7 +96,8 @@ def scores_table(summary: Summary, mode: str) -> Table:
         ]
         for place, members in enumerate(parts.values())
     }
-    marks = marking.marked([_competes(summary, cells) for cells in summary.rows(mode).values()], intervals)
+    contests = [summary.contest(next(iter(cells.values()))) for cells in summary.rows(mode).values()]
+    marks = marking.marked(contests, intervals)
     note = f"In %, at nominal budgets. {marking.NOTE} {WEIGHTS}"
     return _table(f"scores_{mode}", f"Scores, {mode}", note, ROW, columns, rows, marks)
 
@@ -112,23 +113,24 @@ def _interval(
     return summary.overall(model, row, setting, mode, summary.titles(mode)[members[0]])
 
 
-def _competes(summary: Summary, cells: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """Which rows a row competes with: methods, not bounds, of one model, setting and budget."""
-    first = next(iter(cells.values()))
-    label = summary.labels[first]
-    return (label.model, label.setting, label.budget) if summary.competes(first) else None
-
-
 def turns_table(summary: Summary, mode: str) -> Table:
     """Method × turn of one mode, for each task: strict scores."""
     columns = [Column(f"turn {turn + 1}", 1) for turn in summary.turns]
+    placed = [(names, title, cell) for names, cells in summary.rows(mode).items() for title, cell in cells.items()]
     rows: list[list[Value]] = [
-        [*names, title, *(summary.turn(fingerprint, turn) for turn in summary.turns)]
-        for names, cells in summary.rows(mode).items()
-        for title, fingerprint in cells.items()
+        [*names, title, *(summary.turn(cell, turn) for turn in summary.turns)] for names, title, cell in placed
     ]
-    note = "Strict scores in %, mean over sessions. n/a: no session has such a turn with outcome `ok`."
-    return _table(f"turns_{mode}", f"Strict scores by turn, {mode}", note, (*ROW, "task"), columns, rows)
+    contests = [contest and (*contest, title) for _, title, cell in placed for contest in [summary.contest(cell)]]
+    intervals = {
+        len(ROW) + 1 + place: [summary.interval_at(cell, turn) for _, _, cell in placed]
+        for place, turn in enumerate(summary.turns)
+    }
+    note = (
+        "Strict scores in %, mean over sessions. n/a: no session has such a turn with outcome `ok`. "
+        f"{marking.NOTE} Methods compete task by task."
+    )
+    marks = marking.marked(contests, intervals)
+    return _table(f"turns_{mode}", f"Strict scores by turn, {mode}", note, (*ROW, "task"), columns, rows, marks)
 
 
 def quarters_tables(summary: Summary) -> list[Table]:

@@ -12,7 +12,8 @@ def visible(text: str, longest: int = LONGEST) -> str:
     """The text with invisible characters as escapes (`\\x00`, `\\u202e`), cut after `longest` characters.
 
     Line ends and tabs stay. Controls, direction marks, unassigned characters and lone surrogates are what
-    Unicode calls `Other`; joiners between emoji are escaped too.
+    Unicode calls `Other`; joiners between emoji are escaped too, and so are Unicode's separators of lines and
+    paragraphs, which some programs break a line at.
     """
     shown = "".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in _lines(text[:longest]))
     rest = len(text) - longest
@@ -25,5 +26,6 @@ def _lines(text: str) -> list[str]:
 
 
 def _escaped(character: str) -> str:
-    hidden = unicodedata.category(character).startswith("C") and character not in "\n\t"
+    kind = unicodedata.category(character)
+    hidden = (kind.startswith("C") or kind in ("Zl", "Zp")) and character not in "\n\t"
     return ascii(character)[1:-1] if hidden else character

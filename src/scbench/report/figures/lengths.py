@@ -32,7 +32,11 @@ def _by(option: str, summary: Summary, model: str) -> Lines | None:
         marks = [(title, summary.mean(row.cells.get(title), "strict")) for title in spot.titles]
         return [Point(lengths[title], strict, title) for title, strict in marks if not isnan(strict)]
 
-    places = [Spot(mode, task, tuple(titles)) for (mode, task), titles in swept.items() if len(titles) > 1]
+    places = [
+        Spot(mode, task, tuple(titles), tuple(summary.tasks([*titles])))
+        for (mode, task), titles in swept.items()
+        if len(titles) > 1
+    ]
     made = tuple(panel for _, panel in panels(places, contenders(summary, model), points, by_budget=True))
     x = Axis(UNITS[option], log=True)
     y = Axis("strict, %", low=-5, high=105)

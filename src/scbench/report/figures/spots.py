@@ -15,11 +15,15 @@ BOUNDS = "scbench.methods.bounds."  # methods that bound others and are none to 
 
 @dataclass(frozen=True)
 class Spot:
-    """A panel's mode and tasks: one, or several that share a mean, which are then all of a `kind` of contexts."""
+    """A panel's mode and the titles of its tasks: one, or several that share a mean, all of a `kind` of contexts.
+
+    `tasks` names the task of each title.
+    """
 
     mode: str
     name: str
     titles: tuple[str, ...]
+    tasks: tuple[str, ...]
     kind: str = ""
 
     @property
@@ -56,7 +60,8 @@ class Contender:
 
     def value(self, spot: Spot, of: Callable[[str], float]) -> float:
         """The mean over a spot's tasks of what `of` says of a cell; NaN where one is missing."""
-        return mean_of_tasks(of(self.cells[title]) if title in self.cells else nan for title in spot.titles)
+        means = (of(self.cells[title]) if title in self.cells else nan for title in spot.titles)
+        return mean_of_tasks(means, spot.tasks)
 
 
 def models(summary: Summary) -> tuple[str, ...]:
@@ -69,17 +74,17 @@ def spots(summary: Summary, model: str) -> list[Spot]:
     made: list[Spot] = []
     for mode in summary.modes:
         here = [label for label in summary.labels.values() if (label.model, label.mode) == (model, mode)]
-        titles = dict.fromkeys(label.title for label in here)
-        kinds: dict[str, dict[str, None]] = {}
+        titles = {label.title: label.task_name for label in here}
+        kinds: dict[str, dict[str, str]] = {}
         for label in here:
             if label.averaged:
-                kinds.setdefault(label.kind, {}).setdefault(label.title)
+                kinds.setdefault(label.kind, {})[label.title] = label.task_name
         made += (
-            Spot(mode, f"mean of {len(members)} tasks" + (f" ({kind})" if kind else ""), tuple(members), kind)
+            Spot(mode, _mean_of(members, kind), tuple(members), tuple(members.values()), kind)
             for kind, members in kinds.items()
             if len(members) > 1
         )
-        made += (Spot(mode, title, (title,)) for title in titles)
+        made += (Spot(mode, title, (title,), (task,)) for title, task in titles.items())
     return made
 
 
@@ -93,6 +98,12 @@ def contenders(summary: Summary, model: str) -> list[Contender]:
         Contender(*key, bound=_is_bound(summary, next(iter(cells.values()))), cells=cells)
         for key, cells in found.items()
     ]
+
+
+def _mean_of(members: Mapping[str, str], kind: str) -> str:
+    count = len(set(members.values()))
+    tasks = f"{count} tasks" if count > 1 else f"{len(members)} variants of a task"
+    return f"mean of {tasks}" + (f" ({kind})" if kind else "")
 
 
 def _key(label: Label) -> tuple[str, str, str, str]:
