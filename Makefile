@@ -17,7 +17,7 @@ help:
 	@echo "make bench      measure speed and memory against peers (about two hours): results/bench.md"
 	@echo "make test       install, lint and types, fast tests"
 	@echo "make test-slow  the slow tests (as root on Debian it installs chromium for those of the report)"
-	@echo "make test-long  other tasks under every method (a quarter of an hour)"
+	@echo "make test-long  more of what the slow tests try (a quarter of an hour)"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff's formatter and safe fixes"
 	@echo "make clean      remove $(VENV) (results/ stays)"
@@ -36,7 +36,7 @@ test: check
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test.done browser
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n 2 --timeout 1800
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "slow and not long" -n 2 --timeout 1800
 
 # What takes long and is like what the slow tests try.
 test-long: $(VENV)/test.done

@@ -9,14 +9,11 @@ from scbench.config.compose import compose
 from scbench.config.files import ROOT, names
 
 TWELVE = [name for name in names(ROOT / "conf", "task") if not name.startswith("gen_")]
-# Of the twelve, which take about half an hour on two cores, these have the others in them, or are like them.
-OFTEN = {"en_multichoice", "icl_manyshot", "mix_repoqa_kv", "mix_sum_niah", "retr_multihop", "zh_qa"}
 EXACT = {"dense", "dense_repeat"}  # all others leave something out
 
 
-@pytest.mark.parametrize(
-    "task", [pytest.param(t, marks=pytest.mark.slow if t in OFTEN else pytest.mark.long) for t in TWELVE]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TWELVE)
 def test_every_method_and_bound_runs_in_both_modes(task: str, tmp_path: Path) -> None:
     found = scbench.evaluate("experiment=all_methods", f"task={task}", f"results={tmp_path}")
     assert set(found.outcome) <= {"ok", "noop"}, found[~found.outcome.isin(["ok", "noop"])].to_string()
@@ -32,4 +29,4 @@ def test_every_method_and_bound_runs_in_both_modes(task: str, tmp_path: Path) ->
 
 def test_the_experiment_has_all_twelve_tasks() -> None:
     cells = compose(["experiment=all_methods"], ROOT / "conf").cells
-    assert {cell.task.name for cell in cells} == set(TWELVE) > OFTEN
+    assert {cell.task.name for cell in cells} == set(TWELVE)

@@ -292,7 +292,7 @@ def undisturbed(finished: tuple[Path, str, list[str]], tmp_path_factory: pytest.
     return project.tables()
 
 
-@pytest.mark.parametrize("sessions", [1, 4, 7])
+@pytest.mark.parametrize("sessions", [1, pytest.param(4, marks=pytest.mark.long), 7])
 def test_a_killed_job_goes_on_where_it_was(unfinished: Project, undisturbed: dict[str, str], sessions: int) -> None:
     with unfinished.start("snakemake", pace=0.3) as process:
         os.kill(unfinished.wait_for(sessions), signal.SIGKILL)
@@ -303,7 +303,9 @@ def test_a_killed_job_goes_on_where_it_was(unfinished: Project, undisturbed: dic
     assert unfinished.tables() == undisturbed
 
 
-@pytest.mark.parametrize("sessions", [1, 4, 7])
+@pytest.mark.parametrize(
+    "sessions", [pytest.param(1, marks=pytest.mark.long), 4, pytest.param(7, marks=pytest.mark.long)]
+)
 def test_a_killed_snakemake_leaves_a_job_that_the_next_one_waits_for(
     unfinished: Project, undisturbed: dict[str, str], sessions: int
 ) -> None:

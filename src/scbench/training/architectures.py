@@ -28,6 +28,7 @@ def _llama(**tokens: int) -> PretrainedConfig:
         **_ATTENTION,
         **tokens,
         num_hidden_layers=5,
+        head_dim=64,
         intermediate_size=2 * _WIDTH,
         max_position_embeddings=WINDOW,
         rope_parameters=_ROPE,

@@ -47,6 +47,7 @@ def _levels(task: type[Task], *sizes: tuple[int, int], **options: Any) -> tuple[
 
 # Items and questions of each level. Many questions about one context teach more per token than the five that are asked.
 PAIRS = ((2, 2), (4, 4), (8, 8), (16, 12), (32, 24), (60, 32), (90, 32), (120, 32))
+BRIDGES = (0, 1, 2, 4, 6)  # words between key and answer, before all of them stand there
 SHORT = ((4, 4, 2), (8, 8, 2), (16, 12, 2), (16, 12, 4), (16, 12, 8))  # the last is the length
 CHAINS = ((8, 2), (16, 3), (24, 5), (40, 8), (76, 5), (150, 5))
 
@@ -57,14 +58,15 @@ def _copying(alphabet: str) -> tuple[Task, ...]:
 
 
 def _short_pairs() -> tuple[Task, ...]:
-    return tuple(ShortPairs(size=size, turns=turns, length=length) for size, turns, length in SHORT)
+    bridged = (ShortPairs(size=4, turns=4, length=2, words=words) for words in BRIDGES)
+    return (*bridged, *(ShortPairs(size=size, turns=turns, length=length) for size, turns, length in SHORT))
 
 
 TRACKS: Sequence[Track] = (
     Track("copying", 0.4, _copying(HEXADECIMAL), stretched=False, passed=0.7, here=1.0),
     Track("letters", 0.4, _copying(LETTERS), stretched=False, passed=0.7, here=1.0),
     Track("short", 1.5, _short_pairs(), ("copying", 1)),
-    Track("kv", 1.5, _levels(RetrKV, *PAIRS), ("short", 3)),
+    Track("kv", 1.5, _levels(RetrKV, *PAIRS), ("short", len(BRIDGES) + 3)),
     Track("multihop", 0.5, _levels(RetrMultiHop, *CHAINS), ("letters", 1)),
     Track("grid", 0.2, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("kv", 3)),
     Track("affixes", 0.4, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 6), (26, 8), (42, 8)), ("grid", 1)),

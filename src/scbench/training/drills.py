@@ -56,10 +56,12 @@ class ShortPairs(RetrKV):
     """Retr.KV with keys and values of `length` pairs of hexadecimal digits.
 
     Of a UUID's 16 tokens one has to be looked up, and the others follow from the one before: in short values what is
-    looked up is most of what there is to learn.
+    looked up is most of what there is to learn. `words` are those that a question has between its key and the answer;
+    None: all of Retr.KV's. To look from an answer back to the key is learned over a few words first.
     """
 
     length: int = 2
+    words: int | None = None
 
     def generate(self, index: int, tokenizer: Encoder) -> Session:
         """Keys of different pairs, one per turn."""
@@ -68,7 +70,11 @@ class ShortPairs(RetrKV):
         pairs = list(dict(drawn).items())
         fitted = self.fitted(lambda count: render_pairs(pairs[:count]), tokenizer, sample=1)
         asked = source.sample(pairs, min(len(pairs), self.turns))
-        return self.generated(index, fitted, (Turn(key_question(key), value) for key, value in asked))
+        return self.generated(index, fitted, (Turn(self._question(key), value) for key, value in asked))
+
+    def _question(self, key: str) -> str:
+        asked, newline, rest = key_question(key).partition("\n")
+        return asked + newline + " ".join(rest.split(" ")[: self.words])
 
 
 @dataclass(frozen=True)

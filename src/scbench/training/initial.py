@@ -55,15 +55,16 @@ def _last_norm(model: PreTrainedModel) -> Any:
 
 
 def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> None:
-    width, size, groups = config.hidden_size, config.head_dim, config.num_key_value_heads
+    width, size, heads = config.hidden_size, _size(config), config.num_attention_heads
     read, seen, copied = _bases(width)
     for layer in model.model.layers:
         for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
             projection.weight.mul_(OTHERS)
     first, second = (layer.self_attn for layer in model.model.layers[:2])
     _look_back(first, config)
-    first.v_proj.weight.copy_(read[: groups * size])
-    first.o_proj.weight.copy_(SEEN * seen)
+    first.v_proj.weight.copy_(read[: config.num_key_value_heads * size])
+    share = width // heads
+    first.o_proj.weight.view(width, heads, size)[..., :share] = SEEN * seen.view(width, heads, share)
     _match(second, read, seen, config)
     _copy(second, copied, config)
 
@@ -76,19 +77,21 @@ def _begin_with_mixed_induction(model: PreTrainedModel, config: PretrainedConfig
             _remember(layer.mamba)
             layer.mamba.out_proj.weight.mul_(OTHERS)
     attention = next(layer.self_attn for layer in model.model.layers if layer.block_type == "full_attention")
-    _mix_back(model.model.layers[0].mamba, read, seen, _size(config))
+    _mix_back(model.model.layers[0].mamba, read, seen, config.hidden_size // config.num_attention_heads)
     _match(attention, read, seen, config)
     _copy(attention, copied, config)
 
 
 def _bases(width: int) -> list[torch.Tensor]:
-    """Orthogonal: what is read of a token, where that which was looked back at is put, what is copied."""
+    """Orthogonal: what is read of a token, where that which was looked back at is put (a share of it per head), and
+    what is copied.
+    """
     return [torch.linalg.qr(torch.randn(width, width)).Q for _ in range(3)]
 
 
 def _size(config: PretrainedConfig) -> int:
     """The width of a head."""
-    return int(config.hidden_size // config.num_attention_heads)
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def _look_back(attention: Any, config: PretrainedConfig) -> None:
@@ -117,7 +120,7 @@ def _remember(mixer: Any) -> None:
     torch.nn.init.uniform_(mixer.conv1d.weight, -(taps**-0.5), taps**-0.5)
 
 
-def _mix_back(mixer: Any, read: torch.Tensor, seen: torch.Tensor, size: int) -> None:
+def _mix_back(mixer: Any, read: torch.Tensor, seen: torch.Tensor, share: int) -> None:
     """The first mixer shows each token the `BACK` tokens before it, where heads would (`_begin_with_induction`).
 
     A channel and its negative together let a value through the activation unchanged: silu(x) - silu(-x) = x.
@@ -128,12 +131,12 @@ def _mix_back(mixer: Any, read: torch.Tensor, seen: torch.Tensor, size: int) -> 
     bias[:inner] = OPEN
     for back in range(1, BACK + 1):
         for place, sign in enumerate((1, -1)):
-            first = (2 * (back - 1) + place) * size
-            channels = slice(first, first + size)
-            inputs[inner + first : inner + first + size] = sign * read[:size]
+            first = (2 * (back - 1) + place) * share
+            channels = slice(first, first + share)
+            inputs[inner + first : inner + first + share] = sign * read[:share]
             mixer.conv1d.weight[channels] = 0
             mixer.conv1d.weight[channels, :, taps - 1 - back] = 1
-            mixer.out_proj.weight[:, channels] = sign * SEEN_MIXED * seen[:, (back - 1) * size : back * size]
+            mixer.out_proj.weight[:, channels] = sign * SEEN_MIXED * seen[:, (back - 1) * share : back * share]
 
 
 def _copy(attention: Any, copied: torch.Tensor, config: PretrainedConfig) -> None:
@@ -160,7 +163,8 @@ def _match(attention: Any, read: torch.Tensor, seen: torch.Tensor, config: Pretr
     queries, keys = attention.q_proj.weight, attention.k_proj.weight
     for projection in (queries, keys):
         projection.mul_(OTHERS)
-    one_back, two_back = (seen[:, head * size : head * size + len(slow)].T for head in (0, 1))
+    share = config.hidden_size // heads
+    one_back, two_back = (seen[:, head * share : head * share + len(slow)].T for head in (0, 1))
     present = read[: len(slow)]
     for head in range(heads):
         queries[[head * size + place for place in slow]] = MATCH * (present if head < heads // 2 else one_back)
