@@ -6,6 +6,7 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/track.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/artifacts.smk"
+include: "workflow/rules/findings.smk"
 
 
 localrules:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from statistics import fmean
 from typing import Any
 
 
@@ -78,6 +79,12 @@ class Diagnostics:
     mass: PerHead
     since_compression: PerHead
     since_turn_before: PerHead | None
+
+    def by_step(self, measure: str) -> list[tuple[int, float]]:
+        """A measure at each step, as a mean over layers and KV heads; empty where there is none."""
+        values: PerHead | None = getattr(self, measure)
+        heads = [head for layer in values or () for head in layer]
+        return list(zip(self.steps, (fmean(column) for column in zip(*heads, strict=True)), strict=False))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from scbench.cli import conformance, jobs, listing, runs, scoring, searching, sharing, showing, tracking, training
+from scbench.cli import (
+    claiming,
+    conformance,
+    jobs,
+    listing,
+    runs,
+    scoring,
+    searching,
+    sharing,
+    showing,
+    tracking,
+    training,
+)
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -240,6 +252,17 @@ COMMANDS = {
             "second": {"metavar": "SWEEP_B", "help": "the one that is compared with it"},
         },
         examples=("scbench diff smoke results/smoke-1a2b3c4d",),
+    ),
+    "findings": Command(
+        "say which of the claims in conf/findings.yaml a scored sweep shows",
+        claiming.findings,
+        {
+            "sweep": {"nargs": "?", "metavar": "SWEEP", "help": "a sweep of results/ by its name, or its folder"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json instead"},
+            "--output": {"type": Path, "metavar": "FILE", "help": "the page (results/<sweep>/findings.md)"},
+        },
+        "`snakemake findings --config experiment=findings` runs the sweep too and writes docs/findings.md",
+        ("scbench findings findings", "scbench findings findings --output docs/findings.md"),
     ),
 }
 

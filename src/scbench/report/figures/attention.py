@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import isnan, nan
 from statistics import fmean
 
-from scbench.record import Diagnostics, Outcome, PerHead, Record
+from scbench.record import Outcome, Record
 from scbench.report.figures.chart import Axis, Lines, Point
 from scbench.report.figures.panels import panels
 from scbench.report.figures.spots import Contender, Spot, contenders, spots
@@ -40,7 +40,7 @@ def look(records: Sequence[Record]) -> Look:
     for record in records:
         if record.diagnostics is not None and record.outcome is Outcome.OK:
             for measure in MEASURES:
-                for step, value in _by_step(record.diagnostics, measure):
+                for step, value in record.diagnostics.by_step(measure):
                     found.setdefault(measure, {}).setdefault(step, {}).setdefault(record.session, []).append(value)
     return {
         measure: {step: fmean(map(fmean, sessions.values())) for step, sessions in sorted(steps.items())}
@@ -69,11 +69,3 @@ def _chart(measure: str, summary: Summary, model: str, looks: Mapping[str, Look]
 
 def _at(looks: Mapping[str, Look], cell: str, measure: str, step: int) -> float:
     return looks[cell].get(measure, {}).get(step, nan)
-
-
-def _by_step(diagnostics: Diagnostics, measure: str) -> list[tuple[int, float]]:
-    values: PerHead | None = getattr(diagnostics, measure)
-    if values is None:
-        return []
-    heads = [head for layer in values for head in layer]
-    return list(zip(diagnostics.steps, (fmean(column) for column in zip(*heads, strict=True)), strict=True))

@@ -1,0 +1,1 @@
+"""What a sweep says about claims that were written down before it ran."""

@@ -1,0 +1,93 @@
+"""`docs/findings.md`: one row per claim, with what was measured beside what was asked of it before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scbench.errors import ScbenchError
+from scbench.findings.claims import FILE, STATISTICS, Claim, read_claims
+from scbench.findings.measure import Finding, findings
+from scbench.grid.manifest import Manifest
+from scbench.results.files import write_text_atomic
+from scbench.results.summary import Summary, read_summary
+from scbench.results.table import Column, Table, Value, to_markdown
+
+NOTE = (
+    "In percentage points. measured: over all cells of the claim, each with the same weight, with a 95 % interval over "
+    "contexts (sessions drawn again whole, together for all cells). seen: the interval lies where `seen if` says; "
+    "opposite: where `opposite if` says; not seen: neither; not run: the sweep lacks a cell of the claim."
+)
+
+
+def write_findings(manifest: Path, conf: Path, page: Path) -> Table:
+    """Measure the claims of `conf/findings.yaml` on a sweep that has been scored, and write the page."""
+    file = conf / FILE
+    if not file.is_file():
+        raise ScbenchError(f"{file}: no such file; it says what is claimed")
+    summary = read_summary(manifest)
+    found = findings(summary, read_claims(file))
+    table = findings_table(found)
+    write_text_atomic(page, _page(table, found, summary, Manifest.read(manifest)))
+    return table
+
+
+def findings_table(found: Sequence[Finding]) -> Table:
+    """A row per claim, in order."""
+    columns = (
+        *map(Column, ("claim", "source", "statistic", "seen if", "opposite if")),
+        *(Column("measured", 1), Column("low", 1), Column("high", 1)),
+        *map(Column, ("cells", "contexts", "verdict")),
+    )
+    rows: list[tuple[Value, ...]] = [
+        (
+            *(one.claim.says, one.claim.source, STATISTICS[one.claim.statistic]),
+            *(str(one.claim.seen), str(one.claim.opposite)),
+            *(one.measured.estimate, one.measured.low, one.measured.high),
+            *(one.cells, one.contexts, one.verdict),
+        )
+        for one in found
+    ]
+    return Table("findings", "Claims", NOTE, columns, tuple(rows))
+
+
+def _page(table: Table, found: Sequence[Finding], summary: Summary, manifest: Manifest) -> str:
+    counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in _order(found)}
+    models = dict.fromkeys(label.model for label in summary.labels.values())
+    contexts = max((one.contexts for one in found), default=0)
+    lines = [
+        "# Findings",
+        "",
+        "What the paper says of full-size models, asked of the models that scbench carries "
+        "([tiny-models.md](tiny-models.md)). They check that a harness and its methods show what they should, and "
+        "are no evidence about large models. Claims, statistics and thresholds stand in `conf/findings.yaml`, "
+        "and stood there before the run.",
+        "",
+        f"Made by `scbench findings` from `{' '.join(('scbench sweep', *manifest.overrides))}`: "
+        f"{len(summary.labels)} cells of {', '.join(models)}; up to {contexts} contexts a cell. "
+        f"{', '.join(f'{count} {verdict}' for verdict, count in counts.items())}.",
+        "",
+        to_markdown(table),
+        "## Which cells",
+        "",
+        *(f"- {claim.says}: {_cells(claim)}" for claim in (one.claim for one in found)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _order(found: Sequence[Finding]) -> list[str]:
+    there = {one.verdict for one in found}
+    return [verdict for verdict in ("seen", "not seen", "opposite", "n/a", "not run") if verdict in there]
+
+
+def _cells(claim: Claim) -> str:
+    """In words: which rows, beside which, and less which difference."""
+    rows = "; ".join(f"{key} {', '.join(value or 'none' for value in values)}" for key, values in claim.rows.items())
+    beside = f"; beside {_instead(claim.beside)}" if claim.beside else ""
+    than = f"; less the same with {_instead(claim.than)}" if claim.than else ""
+    return f"`{rows}{beside}{than}`"
+
+
+def _instead(attributes: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value or 'none'}" for key, value in attributes.items())
