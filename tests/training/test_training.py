@@ -18,7 +18,7 @@ from scbench.tasks.sessions import make_sessions
 from scbench.training import curriculum, initial, loop
 from scbench.training.architectures import ARCHITECTURES
 from scbench.training.curriculum import Standing, Track
-from scbench.training.drills import AffixGrid, Copying, ShortPairs
+from scbench.training.drills import AffixGrid, Chains, Copying, ShortPairs
 from scbench.training.examples import Example, example, padded
 from scbench.training.recipe import Recipe
 from scbench.training.seeds import stream, training_seed
@@ -49,8 +49,9 @@ def test_only_answers_and_their_ends_are_predicted(words: PreTrainedTokenizerFas
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_a_few_steps_lower_the_loss(name: str, words: PreTrainedTokenizerFast) -> None:
-    run = loop.begin(name, replace(SHORT, steps=100), words, EASY)
-    tokens = [example(EASY[0].levels[1].generate(index, words), EASY[0].levels[1], words, 3) for index in range(4)]
+    task = Copying(size=2, turns=4, longest=8, alphabet="0123456789", seed=-1)
+    run = loop.begin(name, replace(SHORT, steps=100), words, [Track("copying", 1.0, (task,))])
+    tokens = [example(task.generate(index, words), task, words, words.eos_token_id) for index in range(4)]
     rows = torch.tensor(padded(tokens, words.pad_token_id))
     places = torch.arange(rows.shape[1]).repeat(len(rows), 1)
 
@@ -62,7 +63,7 @@ def test_a_few_steps_lower_the_loss(name: str, words: PreTrainedTokenizerFast) -
     for _ in range(40):
         loop.advance(run)
     assert before < torch.log(torch.tensor(float(len(words)))).item() + 1.5
-    assert loss() < before - 0.1
+    assert loss() < before - 0.5
 
 
 def test_the_embeddings_of_pairs_stay_and_those_of_words_learn(words: PreTrainedTokenizerFast) -> None:
@@ -72,7 +73,7 @@ def test_the_embeddings_of_pairs_stay_and_those_of_words_learn(words: PreTrained
     for _ in range(3):
         loop.advance(run)
     moved = (embeddings.detach() != before).any(-1)
-    pairs = words.convert_tokens_to_ids(["a7", "-0f", "Qz", "42"])
+    pairs = words.convert_tokens_to_ids(["a7", "-0f", "Qz", "42", "W", "6"])
     others = words.convert_tokens_to_ids([" value", "<|end|>", '": "'])
     assert not moved[pairs].any() and moved[others].all()
 
@@ -188,6 +189,10 @@ def test_drills_ask_for_what_their_context_holds(index: int, words: PreTrainedTo
     assert (listed, len({turn.question for turn in grid.turns})) == (9, 5)
     for turn in grid.turns:
         assert f"'{turn.answer}'" in grid.context
+    chains = Chains(size=16, turns=8, variables=1, seed=-1).generate(index, words)
+    for turn in chains.turns:
+        (name,) = turn.answer
+        assert f"VAR {name} = {turn.question.split()[-5]} ." in chains.context
     short = ShortPairs(size=9, turns=4, length=2, seed=-1).generate(index, words)
     pairs = json.loads(short.context.removeprefix("JSON data:\n"))
     assert len(pairs) == 9 and all(len(text) == 4 for pair in pairs.items() for text in pair)

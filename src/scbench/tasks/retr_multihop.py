@@ -75,9 +75,13 @@ class RetrMultiHop(Task):
     def _chains(self, index: int) -> list[Chain]:
         source = self.random(index, "chains")
         values = source.sample(VALUES, self.turns)
-        numbers = source.sample(range(len(CONSONANTS) ** LETTERS), self.turns * (HOPS + 1))
+        numbers = source.sample(range(len(CONSONANTS) ** LETTERS), self.turns * self._variables())
         names = [_name(number) for number in numbers]
         return [(value, tuple(names[place :: self.turns])) for place, value in enumerate(values)]
+
+    def _variables(self) -> int:
+        """Of a chain."""
+        return HOPS + 1
 
     def _depths(self, index: int, count: int) -> list[float]:
         """Where in the noise the lines stand: one in each of `count` equal parts."""
@@ -95,7 +99,7 @@ def _name(number: int) -> str:
 
 def _scattered(chains: list[Chain], source: random.Random) -> Iterator[str]:
     """The lines of all chains, mixed at random, each chain's in order."""
-    order = [place for place in range(len(chains)) for _ in range(HOPS + 1)]
+    order = [place for place, (_, names) in enumerate(chains) for _ in names]
     source.shuffle(order)
     lines = [_lines(chain) for chain in chains]
     return (next(lines[place]) for place in order)

@@ -13,7 +13,7 @@ from scbench.tasks.math_find import MathFind
 from scbench.tasks.retr_kv import RetrKV
 from scbench.tasks.retr_multihop import RetrMultiHop
 from scbench.tasks.retr_prefix_suffix import RetrPrefixSuffix
-from scbench.training.drills import HEXADECIMAL, LETTERS, AffixGrid, Copying, PassKeys, ShortPairs
+from scbench.training.drills import HEXADECIMAL, LETTERS, AffixGrid, Chains, Copying, PassKeys, ShortPairs
 
 MEMORY = 0.9  # of the running mean, per batch
 BATCHES = 8  # at least, on each level
@@ -49,6 +49,7 @@ def _levels(task: type[Task], *sizes: tuple[int, int], **options: Any) -> tuple[
 PAIRS = ((2, 2), (4, 4), (8, 8), (16, 12), (32, 24), (60, 32), (90, 32), (120, 32))
 BRIDGES = (0, 1, 2, 4, 6)  # words between key and answer, before all of them stand there
 SHORT = ((4, 4, 2), (8, 8, 2), (16, 12, 2), (16, 12, 4), (16, 12, 8))  # the last is the length
+LINKS = ((1, 6, 3), (1, 16, 8), (2, 9, 3), (2, 24, 8), (3, 32, 8))  # variables of a chain first
 CHAINS = ((8, 2), (16, 3), (24, 5), (40, 8), (76, 5), (150, 5))
 
 
@@ -62,12 +63,17 @@ def _short_pairs() -> tuple[Task, ...]:
     return (*bridged, *(ShortPairs(size=size, turns=turns, length=length) for size, turns, length in SHORT))
 
 
+def _chains() -> tuple[Task, ...]:
+    return tuple(Chains(size=size, turns=turns, variables=variables) for variables, size, turns in LINKS)
+
+
 TRACKS: Sequence[Track] = (
     Track("copying", 0.4, _copying(HEXADECIMAL), stretched=False, passed=0.7, here=1.0),
     Track("letters", 0.4, _copying(LETTERS), stretched=False, passed=0.7, here=1.0),
     Track("short", 1.5, _short_pairs(), ("copying", 1)),
     Track("kv", 1.5, _levels(RetrKV, *PAIRS), ("short", len(BRIDGES) + 3)),
-    Track("multihop", 0.5, _levels(RetrMultiHop, *CHAINS), ("letters", 1)),
+    Track("chains", 0.5, _chains(), ("letters", 1)),
+    Track("multihop", 0.5, _levels(RetrMultiHop, *CHAINS), ("chains", 3)),
     Track("grid", 0.2, _levels(AffixGrid, (2, 4), (3, 8), (4, 12)), ("kv", 3)),
     Track("affixes", 0.4, _levels(RetrPrefixSuffix, (8, 3), (14, 5), (20, 6), (26, 8), (42, 8)), ("grid", 1)),
     Track("passkeys", 0.05, _levels(PassKeys, (8, 4), (20, 8), (70, 8), (140, 8)), ("kv", 2)),

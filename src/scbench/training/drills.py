@@ -13,7 +13,7 @@ from scbench.tasks.base import Task
 from scbench.tasks.fit import Encoder
 from scbench.tasks.mix_sum_niah import ask_key, hidden_keys
 from scbench.tasks.retr_kv import RetrKV, key_question, render_pairs
-from scbench.tasks.retr_multihop import NOISE
+from scbench.tasks.retr_multihop import NOISE, RetrMultiHop
 from scbench.tasks.retr_prefix_suffix import AFFIX, RetrPrefixSuffix, ask_word, render_words
 from scbench.tasks.session import Session, Turn
 
@@ -98,6 +98,16 @@ class AffixGrid(RetrPrefixSuffix):
         fitted = self.fitted(lambda _: render_words(shown), tokenizer, sample=1)
         asked = source.sample(sorted(words), self.turns)
         return self.generated(index, fitted, (Turn(ask_word(affixes), words[affixes]) for affixes in asked))
+
+
+@dataclass(frozen=True)
+class Chains(RetrMultiHop):
+    """Retr.MultiHop with chains of `variables`: one asks for what has a value, two for one hop more."""
+
+    variables: int = 1
+
+    def _variables(self) -> int:
+        return self.variables
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from scbench.training.architectures import ARCHITECTURES, WINDOW
 from scbench.training.examples import Example, example, padded
 from scbench.training.recipe import Recipe
 from scbench.training.seeds import stream, training_seed
-from scbench.training.tokenizer import pair_texts
+from scbench.training.tokenizer import random_texts
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -172,13 +172,13 @@ def resume(run: Run, folder: Path) -> Run:
 
 
 def _learned(tokenizer: PreTrainedTokenizerFast) -> torch.Tensor:
-    """Whether a token's embedding is learned, as 1 or 0 [vocabulary, 1]: those of pairs stay as they are drawn.
+    """Whether a token's embedding is learned, as 1 or 0 [vocabulary, 1]: not that of what random strings are made of.
 
     A random pair of characters has no meaning to learn, only to differ from others. AdamW takes steps of full size for
     the small gradients of rare tokens, and what tells them apart wears away.
     """
     learned = torch.ones(len(tokenizer), 1)
-    learned[tokenizer.convert_tokens_to_ids([*pair_texts()])] = 0
+    learned[tokenizer.convert_tokens_to_ids([*random_texts()])] = 0
     return learned
 
 

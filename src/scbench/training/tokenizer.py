@@ -68,18 +68,18 @@ def load(folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def pair_texts() -> tuple[str, ...]:
-    """All pairs of letters and digits, and all pairs of hexadecimal digits behind a dash."""
-    hexadecimal = digits + "abcdef"
-    alphanumeric = ("".join(pair) for pair in product(digits + ascii_letters, repeat=2))
-    return (*alphanumeric, *(f"-{one}{other}" for one, other in product(hexadecimal, repeat=2)))
+def random_texts() -> tuple[str, ...]:
+    """What random strings are made of: letters and digits, pairs of them, pairs of hexadecimal digits behind a dash."""
+    alphanumeric, hexadecimal = digits + ascii_letters, digits + "abcdef"
+    pairs = ("".join(pair) for pair in product(alphanumeric, repeat=2))
+    return (*alphanumeric, *pairs, *(f"-{one}{other}" for one, other in product(hexadecimal, repeat=2)))
 
 
 def _vocabulary(split: PreTokenizer, texts: Iterable[str]) -> dict[str, int]:
     counts = Counter(piece for text in texts for piece in {piece for piece, _ in split.pre_tokenize_str(text)})
     words = sorted(piece for piece, count in counts.items() if count >= OFTEN)
     spelling = [*(f"<0x{byte:02X}>" for byte in range(256)), *printable]
-    tokens = dict.fromkeys([*SPECIAL, *spelling, *pair_texts(), *words])
+    tokens = dict.fromkeys([*SPECIAL, *spelling, *random_texts(), *words])
     return {token: number for number, token in enumerate(tokens)}
 
 
