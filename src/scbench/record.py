@@ -94,7 +94,8 @@ class Record:
     `session` and `turn` are the key; `turns` is the session's number of turns, so that a reader can tell a
     finished session. `prompt_visible` names the prompt that the cache had seen when it was compressed
     (`context`, `context+q1`, or empty). `answer_cut` says that the gold answer stood in what was cut to fit the
-    window, out of reach of every method. `kept` is the number of tokens
+    window, out of reach of every method. `items` (where a context has any), `characters` and `context_tokens` are the
+    context's length (None in records of earlier versions). `kept` is the number of tokens
     kept per layer when the answer starts, `density` per layer the share of the causal entries that a sparse prefill
     computed (empty for a dense one). `context_kept` is the share of the context's tokens that a method which rewrites
     text has left, None where none did. `gold_kept` is the share of the gold answer's tokens in the context that the
@@ -120,6 +121,9 @@ class Record:
     repo: str | None = None
     options: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+    items: int | None = None
+    characters: int | None = None
+    context_tokens: int | None = None
     prompt_tokens: int = 0
     output_tokens: int = 0
     stopped: str = ""  # `stop` (a stop token) or `length`

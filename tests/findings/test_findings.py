@@ -121,6 +121,13 @@ def test_a_claim_whose_cells_are_not_all_there_is_not_run(summary: Summary) -> N
     assert one(summary, replace(CLAIM, beside={"method": "kivi", "budget": ""})).verdict == "not run"
 
 
+def test_cells_that_no_claim_can_tell_apart_are_refused(tmp_path: Path) -> None:
+    cells = {"a": cell(), "b": cell(task_options={"length": 1024})}
+    two = made(tmp_path, cells, {name: guesses(1, 0.5) for name in cells})
+    with pytest.raises(ScbenchError, match="cells a and b differ in nothing"):
+        findings(two, [CLAIM])
+
+
 def test_what_the_cache_held_of_dense_attention_falls_by_step_and_by_turn(tmp_path: Path) -> None:
     def seen(turn: int) -> Diagnostics:
         shares = tuple(0.9 - 0.1 * turn - 0.05 * step for step in range(8))

@@ -18,6 +18,7 @@ from scbench.results.table import Column, Table, to_csv, to_markdown
 from scbench.results.tables import (
     all_tables,
     cells_table,
+    contexts_table,
     costs_table,
     fidelity_tables,
     quarters_tables,
@@ -90,7 +91,8 @@ def test_generated_and_published_data_are_never_averaged(tmp_path):
 
 NAMES = (
     *(f"{name}_multi_turn" for name in ("scores", "groups", "stored", "touched", "budgets", "turns")),
-    *("differences_multi_turn", "turn_differences_multi_turn", "first_turn", "published", "cells", "costs", "failures"),
+    *("differences_multi_turn", "turn_differences_multi_turn", "first_turn", "published"),
+    *("cells", "contexts", "costs", "failures"),
 )
 GOLD = "\n".join(f"{place:08} | {place}" for place in range(8))
 LONG_CELLS = {"l1": cell(task="gen_records"), "l2": cell("streaming_llm", task="gen_records", budget=0.25)}
@@ -158,6 +160,22 @@ def test_costs_say_their_scope(tmp_path):
         "0.500",
         "2.000",
     )
+
+
+def test_contexts_have_their_lengths_by_task_and_model(tmp_path):
+    cells = {"a": cell(), "b": cell("snapkv", budget=0.25), "c": cell(model="other"), "q": cell(task="en_qa")}
+    records = [
+        answers(name, session, [True, True], items=items, characters=10 * tokens, context_tokens=tokens)
+        for name in cells
+        for session, items, tokens in (("s0", 10, 100), ("s1", 12, 120), ("s2", 20, 200))
+        if name != "q"
+    ] + [answers("q", "s0", [True], items=None, characters=7, context_tokens=3), answers("q", "s1", [True])]
+    table = contexts_table(summary(tmp_path, records, cells, sessions=["s0", "s1", "s2"]))
+    assert table.rows[:2] == (
+        ("Retr.KV (gen)", "tiny", 3, 12.0, 1200.0, 120.0),
+        ("Retr.KV (gen)", "other", 3, 12.0, 1200.0, 120.0),
+    )
+    assert table.texts[2] == ["En.QA (gen)", "tiny", "2", "n/a", "7", "3"]
 
 
 def test_a_failed_cell_is_a_row_with_its_note(tmp_path):

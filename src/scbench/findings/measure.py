@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from scbench.config.cell import Cell
+from scbench.errors import ScbenchError
 from scbench.findings.claims import Claim
 from scbench.record import Diagnostics
 from scbench.results.answers import Answers, cell_answers, paired, part_of, session_means
@@ -127,8 +128,14 @@ STATISTICS: Mapping[str, tuple[str, Callable[[Floats], Floats]]] = {
 
 
 def _groups(claim: Claim, known: Mapping[str, Attributes]) -> Iterator[tuple[str, ...]]:
-    """Per row that a claim is about, the cells that make its number; a peer that is missing is an empty name."""
-    cells = {_key(its): name for name, its in known.items()}
+    """Per row that a claim is about, the cells that make its number; a peer that is missing is an empty name.
+
+    Raises `ScbenchError` where two cells of the sweep differ in nothing that a claim can say.
+    """
+    cells: dict[tuple[tuple[str, str], ...], str] = {}
+    for name, its in known.items():
+        if (same := cells.setdefault(_key(its), name)) != name:
+            raise ScbenchError(f"cells {same} and {name} differ in nothing that a claim can say; leave one out")
     for name, its in known.items():
         if all(its[key] in values for key, values in claim.rows.items()):
             group = [its] if claim.beside is None else [its, {**its, **claim.beside}]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scbench.record import Record
 from scbench.results.divergence import Answers, Tokens, common_tokens
-from scbench.results.frames import QUARTERS
+from scbench.results.frames import LENGTHS, QUARTERS
 from scbench.results.store import FAILED
 from scbench.scoring import Scores
 
@@ -86,6 +86,7 @@ def score_columns(records: Sequence[Record], scores: Sequence[Scores], dense: An
         "subtask": [record.subtask or "" for record in records],
         "outcome": [record.outcome.value for record in records],
         "ref_raised": [score.raised or "" if ok else "" for score, ok in scored],
+        **{name: [_known(getattr(record, name)) for record in records] for name in LENGTHS},
         "prompt_tokens": [record.prompt_tokens for record in records],
         "output_tokens": [record.output_tokens for record in records],
         "answer_cut": [record.answer_cut for record in records],
@@ -100,8 +101,12 @@ def score_columns(records: Sequence[Record], scores: Sequence[Scores], dense: An
         "kl_to_dense": [nan if it is None or it.kl_to_dense is None else it.kl_to_dense for it in said],
         "common_tokens": [common for common, _ in same],
         "same_as_dense": [equal for _, equal in same],
-        "gold_kept": [nan if record.gold_kept is None else record.gold_kept for record in records],
+        "gold_kept": [_known(record.gold_kept) for record in records],
     }
+
+
+def _known(value: float | None) -> float:
+    return nan if value is None else value
 
 
 def cost_columns(records: Sequence[Record]) -> dict[str, Column]:

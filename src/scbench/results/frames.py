@@ -19,7 +19,8 @@ KEY = ("cell", "session", "turn")
 BYTES = ("kv_dense", "kv_stored", "kv_touched")
 FIDELITY = ("gold_tokens", "gold_log_likelihood", "kl_to_dense", "common_tokens", "same_as_dense", "gold_kept")
 QUARTERS = ("quarter_1", "quarter_2", "quarter_3", "quarter_4")
-NUMBERS = ("strict", "ref", *QUARTERS, "prompt_tokens", "output_tokens", "answer_cut", *BYTES, *FIDELITY)
+LENGTHS = ("items", "characters", "context_tokens")
+NUMBERS = ("strict", "ref", *QUARTERS, *LENGTHS, "prompt_tokens", "output_tokens", "answer_cut", *BYTES, *FIDELITY)
 SCORES = (*LABELS, "context", "session", "turn", "subtask", "outcome", "ref_raised", *NUMBERS)
 FAILURES = (*LABELS, "session", "turn", "outcome", "detail")
 
@@ -30,6 +31,7 @@ class Scored:
 
     `scores`   one row per turn, columns `SCORES`: `strict` and `ref` in [0, 1], NaN for a turn that failed;
                sessions that share a document, in whatever task, have one `context`;
+               `LENGTHS` are the context's, NaN where a record does not say;
                `quarter_1` … `quarter_4` are the strict scores of the quarters of a long answer, NaN for other tasks;
                bytes are NaN where the record has none; `answer_cut` is 1 where the window cut the answer away
                `gold_log_likelihood` is the sum over `gold_tokens`; `common_tokens` are those before the first that
@@ -102,7 +104,7 @@ def _each_text(table: pa.Table, change: Callable[[pa.ChunkedArray], pa.ChunkedAr
 
 
 def _guarded(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return compute.replace_substring_regex(texts, r"\A(['=+\-@\t\r])", r"'\1")
+    return compute.replace_substring_regex(texts, r"\A(['\t\r]|\s*[=+\-@＝＋－＠])", r"'\1")
 
 
 def _unguarded(texts: pa.ChunkedArray) -> pa.ChunkedArray:

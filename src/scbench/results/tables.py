@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
+import pandas as pd
+
 from scbench.record import Outcome
 from scbench.results import marking
 from scbench.results.bootstrap import MISSING, Interval
@@ -20,7 +22,7 @@ from scbench.results.costs import NOTE as COSTS
 from scbench.results.costs import NOTHING, pays_from
 from scbench.results.divergence import dense_cells
 from scbench.results.formats import write_table
-from scbench.results.frames import FAILURES, QUARTERS
+from scbench.results.frames import FAILURES, LENGTHS, QUARTERS
 from scbench.results.matched import MEASURES, matched_table
 from scbench.results.published import published_table
 from scbench.results.statistics import WEIGHTS, mean_of_tasks
@@ -63,6 +65,7 @@ def all_tables(summary: Summary) -> list[Table]:
         *(table for table in models if table is not None),
         published_table(),
         cells_table(summary),
+        contexts_table(summary),
         *fidelity_tables(summary),
         costs_table(summary),
         failures_table(summary),
@@ -180,6 +183,24 @@ def cells_table(summary: Summary, mode: str | None = None) -> Table:
     )
     title = f"Cells, {mode}" if mode else "Cells"
     return _table("cells", title, note, ("mode", "task", *ROW), columns, rows)
+
+
+def contexts_table(summary: Summary) -> Table:
+    """How long the contexts of each task are for each model: in items, characters and tokens."""
+    labels = pd.DataFrame([(name, label.title, label.model) for name, label in summary.labels.items()])
+    known = summary.scored.scores.merge(labels.set_axis(["cell", "title", "its_model"], axis=1), on="cell")
+    sessions = known.drop_duplicates(["title", "its_model", "session"])
+    grouped = sessions.groupby(["title", "its_model"], sort=False)[list(LENGTHS)]
+    medians, counts = grouped.median(), grouped.size()
+    rows: list[list[Value]] = [
+        [*map(str, key), int(counts[key]), *map(float, medians.loc[key])] for key in medians.index
+    ]
+    note = (
+        "Medians over sessions. A tokenizer changes how much text a number of tokens is: models that read the same "
+        "number have read the same only where characters and items say so. Items: pairs, numbers, lines or documents."
+    )
+    columns = [Column("sessions"), *(Column(name.replace("context_", ""), 0) for name in LENGTHS)]
+    return Table("contexts", "Contexts", note, (*map(Column, ("task", "model")), *columns), tuple(map(tuple, rows)))
 
 
 def fidelity_tables(summary: Summary) -> list[Table]:

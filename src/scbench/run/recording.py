@@ -87,6 +87,9 @@ class Recorder:
             repo=session.repo,
             options=turn.options,
             documents=session.documents,
+            items=session.items,
+            characters=session.characters,
+            context_tokens=session.tokens,
             provenance=self.provenance,
             **seen,  # type: ignore[arg-type]
         )
