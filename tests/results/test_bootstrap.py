@@ -125,9 +125,28 @@ def test_the_interval_of_a_mean_over_perfect_tasks_is_that_of_all_their_contexts
     assert found.high == 1 and 0.5 < (1 - found.low) / (1 - pooled.low) < 2
 
 
-def test_the_level_follows_the_task_with_the_fewest_contexts() -> None:
-    many_, few = (Part(tuple(map(str, range(n))), np.ones((n, 1)), np.ones((n, 1))) for n in (30, FEWEST - 1))
-    assert math.isnan(one(mean_of_parts([many_, few], BOUNDS, Weights())).low)
+def perfect(name: str, contexts: int) -> Part:
+    return Part(tuple(f"{name}{i}" for i in range(contexts)), np.ones((contexts, 1)), np.ones((contexts, 1)))
+
+
+def test_tasks_of_few_contexts_widen_a_mean_and_are_at_most_half_of_it() -> None:
+    many_, also, few, other = perfect("a", 30), perfect("b", 30), perfect("c", 2), perfect("d", 2)
+    sure = one(mean_of_parts([many_, also], BOUNDS, Weights()))
+    half = one(mean_of_parts([many_, few], BOUNDS, Weights()))
+    assert sure.low - half.low > 0.1 and half.high == 1
+    # little is known of the few: as if one more context had been wrong, for one half of the mean
+    assert half.low == pytest.approx(1 - 0.5 * stats.beta(1, 2).ppf(0.975), abs=0.08)
+    assert math.isnan(one(mean_of_parts([many_, few, other], BOUNDS, Weights())).low)
+    most = one(mean_of_parts([many_, few, other], BOUNDS, Weights(), [0.5, 0.25, 0.25]))
+    assert not math.isnan(most.low)
+
+
+def test_contexts_of_unlike_sizes_count_as_fewer() -> None:
+    counts = np.array([[60.0], *[[1.0]] * 40])
+    part = Part(tuple(map(str, range(41))), counts, counts)
+    assert part.sizes.tolist() == [int(100**2 / (60**2 + 40))]
+    assert math.isnan(one(mean_of_parts([part], BOUNDS, Weights())).low)
+    assert perfect("a", 41).sizes.tolist() == [41]
 
 
 def test_turns_of_one_context_are_not_independent() -> None:

@@ -243,7 +243,21 @@ def test_modes_and_histories_are_compared_with_themselves(tmp_path):
     assert find(summary, "history").difference.estimate == pytest.approx(mean["t"] - mean["g"])
 
 
-def test_noise_is_the_mean_difference_of_dense_repeat_in_the_same_scope(tmp_path):
+def floor(*tasks):
+    """The floor of a mean over tasks, each given by its contexts' differences in points."""
+    mean = statistics.fmean(map(statistics.fmean, tasks))
+    errors = [math.sqrt(sum(value**2 for value in its)) / len(its) for its in tasks]
+    return max(abs(mean), 1.96 * math.sqrt(sum(error**2 for error in errors)) / len(tasks))
+
+
+def test_answers_that_change_in_both_directions_are_noise(tmp_path):
+    cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25)}
+    right = {"d": [[True], [False]] * 6, "e": [[False], [True]] * 6, "m": [[True], [True]] * 6}
+    found = find(made(tmp_path, cells, right), row="snapkv (25%)")
+    assert found.noise == pytest.approx(floor([100] * 6 + [-100] * 6)) and found.noise > 50 and found.within_noise
+
+
+def test_noise_is_that_of_dense_repeat_in_the_same_scope(tmp_path):
     cells = {"d": cell(), "e": cell("dense_repeat"), "m": cell("snapkv", budget=0.25)}
     cells |= {f"{name}2": cell(one.method_name, "en_qa", budget=one.budget) for name, one in cells.items()}
     right = {"d": [[True, False]] * 12, "m": [[True, False]] * 12}
@@ -255,9 +269,14 @@ def test_noise_is_the_mean_difference_of_dense_repeat_in_the_same_scope(tmp_path
         return find(summary, scope=scope, row="snapkv (25%)", **names).noise
 
     first, second = "Retr.KV (gen)", "En.QA (gen)"
-    assert (noise("task", part=first), noise("task", part=second), noise("overall")) == (12.5, 12.5, 0)
-    assert [noise("task_turn", part=first, turn=turn) for turn in (0, 1)] == [25, 50]
-    assert find(summary, "first_turn", row="snapkv (25%)").noise == (75 + 25) / 2
+    one, other = [50] * 6 + [-50] * 3 + [0] * 3, [-50] * 3 + [0] * 9
+    assert noise("task", part=first) == pytest.approx(floor(one))
+    assert noise("task", part=second) == pytest.approx(floor(other))
+    assert noise("overall") == pytest.approx(floor(one, other))
+    turns = [0] * 6 + [-100] * 3 + [0] * 3, [100] * 6 + [0] * 6
+    assert [noise("task_turn", part=first, turn=turn) for turn in (0, 1)] == pytest.approx(list(map(floor, turns)))
+    later = [100] * 6 + [100] * 3 + [0] * 3, [100] * 3 + [0] * 9  # turn 2 minus turn 1
+    assert find(summary, "first_turn", row="snapkv (25%)").noise == pytest.approx(floor(*later))
     assert find(summary, scope="task", part=first, row="snapkv (25%)").within_noise
 
 
@@ -267,7 +286,7 @@ def test_a_difference_is_noise_only_where_its_interval_reaches_the_noise(tmp_pat
     right |= {"e": [[True, True]] + [[True, False]] * 11}
     summary = made(tmp_path, cells, right)
     far, near = find(summary, row="snapkv (25%)"), find(summary, row="quest (25%)")
-    assert far.noise == near.noise == pytest.approx(100 / 24)
+    assert far.noise == near.noise == pytest.approx(floor([50] + [0] * 11))
     assert far.difference.high < -far.noise and "noise" not in far.flags
     assert near.difference.estimate > near.noise > near.difference.low and "noise" in near.flags
 

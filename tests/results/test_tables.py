@@ -360,7 +360,8 @@ def test_models_stand_side_by_side_on_the_sessions_that_are_the_same(tmp_path):
     file = made.sweep.files["b0"]
     file.write_text(file.read_text().replace("question 3 of s1", "another question"))
     (row,) = rows(models_table(made, "multi_turn"))
-    assert (row["sessions"], row["tiny"], row["other"]) == ("1", "100.0", "50.0")
+    assert (row["sessions"], row["turns"]) == ("2", "3"), "s1 is another session, and a turn of s2 failed"
+    assert (row["tiny"], row["other"]) == ("50.0", "25.0")
     file.unlink()
     (row,) = rows(models_table(read_summary(made.sweep.folder / "manifest.json"), "multi_turn"))
     assert (row["sessions"], row["tiny"]) == ("0", "n/a"), "nobody knows what they were asked"

@@ -188,7 +188,29 @@ def test_why_a_cell_differs_is_said(tmp_path):
     other = dataclasses.replace(manifests[1], hashes={"m1": {"method": "ff"}})
     (one,) = [one for one in differences(*summaries, (manifests[0], other)) if one.causes]
     assert one.causes == ("methods.0.options.window: none → 8", "method: none → ff")
-    assert only(*summaries) == ["tiny · dense_repeat · multi_turn · Retr.KV (gen)"]
+    assert only(*summaries) == (["tiny · dense_repeat · multi_turn · Retr.KV (gen)"], [])
+
+
+def test_the_same_cell_is_found_whatever_else_a_sweep_has(tmp_path):
+    """One more length, history or option changes what tables call a cell, and not what it is."""
+    mine = {"d0": cell(), "m0": cell("snapkv", budget=0.25, options={"window": 4})}
+    more = {
+        "d1": cell(task_options={"length": 1024}),
+        "d2": cell(history="generated"),
+        "m1": cell("snapkv", budget=0.25, options={"window": 8}),
+    }
+    summaries, manifests = [], []
+    for name, cells in (("a", mine), ("b", mine | more)):
+        records = [answers(one, session, [True, False]) for one in cells for session in SESSIONS]
+        manifest = write_sweep(tmp_path / name, cells, records, SESSIONS)
+        score_sweep(manifest)
+        summaries.append(read_summary(manifest))
+        manifests.append(Manifest.read(manifest))
+    found = differences(*summaries, tuple(manifests))
+    assert len(found) == 2 and {one.verdict for one in found} == {"same"} and not any(one.causes for one in found)
+    assert [len(names) for names in only(*summaries)] == [0, 3]
+    back = differences(*reversed(summaries), tuple(reversed(manifests)))
+    assert {one.verdict for one in back} == {"same"} and len(back) == 2
 
 
 def test_other_contents_are_not_compared(tmp_path):

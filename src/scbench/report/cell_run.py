@@ -16,6 +16,7 @@ from scbench.results.labels import Label
 from scbench.results.session_hashes import fingerprints
 from scbench.results.statistics import counted
 from scbench.results.summary import Summary
+from scbench.results.text import visible
 
 DIGEST = 32  # characters: MLflow takes 36
 
@@ -95,8 +96,15 @@ def cell_runs(summary: Summary, manifest: Manifest) -> dict[str, CellRun]:
     }
 
 
+REASON = 500  # characters of a failure that a tag shows
+
+
 def _tags(sweep: str, cell: str, label: Label, stage: str, reason: str | None) -> dict[str, str]:
-    tags = {"scb.sweep": sweep, "scb.cell": cell} | label.columns | {"stage": stage, "scb.reason": reason}
+    tags = (
+        {"scb.sweep": sweep, "scb.cell": cell}
+        | label.columns
+        | {"stage": stage, "scb.reason": visible(reason or "", REASON)}
+    )
     return {name: value for name, value in tags.items() if value}
 
 

@@ -18,12 +18,13 @@ from scbench.results.comparison_tables import budgets_table
 from scbench.results.dialogue import read_dialogue
 from scbench.results.differing import differences, differences_table, only
 from scbench.results.summary import Summary, read_summary
-from scbench.results.table import Table
+from scbench.results.table import BEST, NEAR, Table
 from scbench.results.tables import cells_table, costs_table, turns_table
 from scbench.results.text import visible
 
 FAILURES_SHOWN = 10
 SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
+STYLES = {BEST: "bold", NEAR: "underline", None: ""}  # of marks
 TEXT = 16  # characters of a text, beyond which it may be folded
 GAP = 2  # between columns, and at both ends together
 IF_ANY = frozenset({*(outcome.value for outcome in Outcome), "answer cut", "note"})  # shown where they tell something
@@ -67,9 +68,13 @@ def render_difference(first: Path, second: Path, console: Console | None = None)
     one, other = read_summary(first), read_summary(second)
     found = differences(one, other, (Manifest.read(first.resolve()), Manifest.read(second.resolve())))
     table = differences_table(found, (one.sweep.name, other.sweep.name))
-    print_table(console, table)
-    console.print(Text(table.note, style="dim"))
-    for name, cells in ((one.sweep.name, only(one, other)), (other.sweep.name, only(other, one))):
+    if table.rows:
+        print_table(console, table)
+        console.print(Text(table.note, style="dim"))
+    names = [one.sweep.name, other.sweep.name]
+    if names[0] == names[1]:
+        names = [str(summary.sweep.folder) for summary in (one, other)]
+    for name, cells in zip(names, only(one, other), strict=True):
         for cell in cells:
             console.print(Text(visible(f"only in {name}: {cell}")), soft_wrap=True)
     verdicts = Counter(difference.verdict for difference in found)
@@ -132,8 +137,8 @@ def print_table(console: Console, table: Table) -> None:
             room -= more
             justify: Literal["left", "right"] = "right" if numbers[index] else "left"
             rich.add_column(Text(headers[index]), overflow="fold", justify=justify, width=needs[index] + more)
-        for row in shown:
-            rich.add_row(*(Text(row[index]) for index in part))
+        for place, row in enumerate(shown):
+            rich.add_row(*(Text(row[index], style=STYLES[table.marks.get((place, index))]) for index in part))
         console.print(rich)
 
 

@@ -24,6 +24,8 @@ SAMPLES = 4000
 PSEUDO = 0.5  # the weight of each pseudo-context, in contexts
 CONFIDENCE = 0.95
 FEWEST = 8  # contexts, below which there is no interval
+ENDS = ((1.0, 0.0), (0.0, 1.0))  # the lowest pseudo-context alone, the highest alone
+HALF = 0.5 - 1e-9  # of a mean's weight
 FEW = 20  # contexts, below which an interval is flagged
 SEEN = 10  # draws beyond a value, below which the tail is continued as a normal one
 
@@ -60,8 +62,12 @@ class Part:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """How many contexts each statistic has."""
-        return np.asarray((self.counts > 0).sum(axis=0))
+        """How many contexts each statistic has, as good as: contexts of one size count whole, of unlike sizes less
+        (Kish's effective number).
+        """
+        squares = (self.counts**2).sum(axis=0)
+        effective = self.counts.sum(axis=0) ** 2 / np.maximum(squares, 1e-300)
+        return np.asarray((effective + 1e-9).astype(np.int64))
 
 
 class Weights:
@@ -121,19 +127,33 @@ def mean_of_parts(
 
     `bounds` are the lowest and the highest value (rows) that a session can have in each statistic (columns); of a part
     with more statistics the first ones count. A context that several tasks share is drawn again in all of them
-    together. A statistic that has fewer than `FEWEST` contexts in some task has an estimate only.
+    together. A statistic has an interval where tasks of at least `FEWEST` contexts have half the weight or more. The
+    others are given a whole context more that has the lowest value for the lower end, and the highest for the upper:
+    little is known of them, which widens the interval.
     """
     named = [name for part in parts for name in part.contexts]
     pseudo = PSEUDO * len(named) / len(set(named))
     share = np.full(len(parts), 1 / len(parts)) if shares is None else np.asarray(shares)
-    drawn = sum(
-        its * _draws(part, weights.pseudo(its * pseudo, place), bounds, weights)
-        for place, (part, its) in enumerate(zip(parts, share.tolist(), strict=True))
-    )
     asked = bounds.shape[1]
+    sizes = np.stack([part.sizes[:asked] for part in parts])
+    known = np.zeros((weights.samples, asked))
+    unknown: list[tuple[float, Part, Floats]] = []
+    for place, (part, its, size) in enumerate(zip(parts, share.tolist(), sizes[:, 0].tolist(), strict=True)):
+        if size >= FEWEST:
+            known += its * _draws(part, weights.pseudo(its * pseudo, place), bounds, weights)
+        else:
+            unknown.append((its, part, weights.pseudo(2 * PSEUDO, place)))
     estimates = share @ np.stack([part.estimates[:asked] for part in parts])
-    sizes = np.min([part.sizes[:asked] for part in parts], axis=0)
-    return _intervals(np.sort(np.asarray(drawn), axis=0), estimates, sizes)
+    many = sizes >= FEWEST
+    worth = np.where(share @ many >= HALF, np.where(many, sizes, np.iinfo(np.int64).max).min(axis=0), 0)
+    if not unknown:
+        draws = np.sort(known, axis=0)
+        return _intervals(draws, draws, estimates, worth)
+    ends = (
+        known + sum(its * _draws(part, extra * end, bounds, weights) for its, part, extra in unknown) for end in ENDS
+    )
+    low, high = (np.sort(np.asarray(draws), axis=0) for draws in ends)
+    return _intervals(low, high, estimates, worth)
 
 
 def mean_interval(values: Sequence[float], groups: Sequence[Hashable], seed: int = 0) -> Interval:
@@ -168,23 +188,25 @@ def _part(values: Floats, groups: Sequence[Hashable]) -> Part | None:
 def _draws(part: Part, pseudo: Floats, bounds: Floats, weights: Weights) -> Floats:
     """The draws (rows) of each statistic (column) of one task; `pseudo` are the weights of its pseudo-contexts."""
     sums, counts = (drawn[:, : bounds.shape[1]] for drawn in weights.summed(part))
-    each = (part.counts.sum(axis=0) / np.maximum(part.sizes, 1))[: bounds.shape[1]]  # a pseudo-context is no larger
+    many = np.maximum((part.counts > 0).sum(axis=0), 1)
+    each = (part.counts.sum(axis=0) / many)[: bounds.shape[1]]  # a pseudo-context is no larger
     sizes = each[: counts.shape[1]]
     heavy = counts + pseudo @ np.stack([sizes, sizes])
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray((sums + pseudo @ (bounds * each)) / heavy)
 
 
-def _intervals(draws: Floats, estimates: Floats, sizes: NDArray[np.int64]) -> list[Interval]:
-    """The interval of each column of sorted draws."""
+def _intervals(low_draws: Floats, high_draws: Floats, estimates: Floats, sizes: NDArray[np.int64]) -> list[Interval]:
+    """The interval of each column of sorted draws; those of the two ends are usually the same."""
     enough = sizes >= FEWEST
     size = np.where(enough, sizes, FEWEST).astype(float)
     # what makes the standard deviation of the draws, which has size + 1 where it should have size - 1, the error
     widening = np.sqrt((size + 1) / (size - 1))
     level = ndtr(-widening * stdtrit(size - 1, (1 + CONFIDENCE) / 2))
-    low = np.minimum(_quantiles(draws, level), estimates)
-    high = np.maximum(_quantiles(draws, 1 - level), estimates)
-    p = np.minimum(1, 2 * stdtr(size - 1, _tail(draws) / widening))
+    low = np.minimum(_quantiles(low_draws, level), estimates)
+    high = np.maximum(_quantiles(high_draws, 1 - level), estimates)
+    tails = _tail(low_draws) if high_draws is low_draws else np.maximum(_tail(low_draws), _tail(high_draws))
+    p = np.minimum(1, 2 * stdtr(size - 1, tails / widening))
     found = np.where(enough, np.stack([low, high, p]), math.nan)
     return [Interval(*map(float, one)) for one in zip(estimates, *found, strict=True)]
 

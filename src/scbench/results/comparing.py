@@ -19,13 +19,13 @@ from scbench.results.bootstrap import MISSING, Floats, Interval, Part, Weights, 
 from scbench.results.comparison import CONTRASTS, SCOPES, Comparison
 from scbench.results.correction import benjamini_hochberg, holm
 from scbench.results.labels import Label
+from scbench.results.noise import noise_floor
 from scbench.results.pairs import REFERENCES, peers, repeats
 from scbench.results.statistics import shares
 
 ALL = 100.0  # %, what a score is at most
 BESIDE_DENSE = frozenset({"dense", "first_turn"})  # the contrasts whose peer is dense, which has a noise of its own
 THREADS = 8  # at most
-SILENT: Floats = np.empty(0)
 ONE, DIFFERENCE = 0, 1  # the first statistics of a part: the row's own mean, and its difference; then one per turn
 
 
@@ -39,12 +39,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Compared:
-    """One task of a row: its statistics by context, the same statistics of dense_repeat, empty without it; the peer's
-    mean and the number of paired turns, over all turns and then at each.
+    """One task of a row: its statistics by context, those of dense_repeat's differences to dense (None without it);
+    the peer's mean and the number of paired turns, over all turns and then at each.
     """
 
     part: Part
-    noise: Floats
+    noise: Part | None
     peers: Floats
     turns: Sequence[int]
 
@@ -75,14 +75,14 @@ def _compare_row(
     contrast: str,
     peer_of: Mapping[str, str],
     answers: Mapping[str, Answers],
-    noises: Mapping[str, Floats],
+    noises: Mapping[str, Part],
     weights: Weights,
     row: Row,
     expected: Mapping[str, Label],
 ) -> list[Comparison]:
     asked = {title: cell for title, cell in row.cells.items() if cell in peer_of}
     tasks = {
-        title: _compared(contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell], SILENT))
+        title: _compared(contrast, paired(answers[cell], answers[peer_of[cell]]), noises.get(peer_of[cell]))
         for title, cell in asked.items()
         if cell in answers and peer_of[cell] in answers
     }
@@ -105,7 +105,7 @@ def _expected(labels: Mapping[str, Label], row: Row) -> dict[str, Label]:
     return {label.title: label for label in same if label.averaged}
 
 
-def _compared(contrast: str, pair: Pair, noise: Floats) -> Compared:
+def _compared(contrast: str, pair: Pair, noise: Part | None) -> Compared:
     """The statistics of a task: mean, difference; then per turn the same two, but for a difference of differences."""
     difference = pair.one if contrast == "mean" else pair.one - pair.other
     columns = [session_means(pair.one)]
@@ -130,10 +130,10 @@ def _mean_there(values: Floats) -> float:
     return float(there.mean()) if len(there) else nan
 
 
-def _noises(contrast: str, repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, Floats]:
+def _noises(contrast: str, repeated: Mapping[str, str], answers: Mapping[str, Answers]) -> dict[str, Part]:
     """Per dense cell, the statistics of dense when it is run again."""
     return {
-        dense: _compared(contrast, paired(answers[again], answers[dense]), SILENT).part.estimates
+        dense: _compared(contrast, paired(answers[again], answers[dense]), None).part
         for dense, again in repeated.items()
         if dense in answers and again in answers
     }
@@ -214,7 +214,7 @@ def _of_scope(
             difference=MISSING if contrast == "mean" else intervals[column + DIFFERENCE],
             contexts=int(contexts[column + DIFFERENCE]),
             turns=sum(task.turns[column // 2] for task in tasks),
-            noise=abs(_mean([_at(task.noise, column + DIFFERENCE) for task in tasks], share)),
+            noise=noise_floor([task.noise for task in tasks], share, column + DIFFERENCE),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 
 from scbench.results.bootstrap import FEW, FEWEST, Interval
 
@@ -21,8 +21,9 @@ NOTE = (
     "Differences in percentage points. Intervals: 95 %, by a smoothed bootstrap over contexts (sessions that share a "
     f"document together), n/a below {FEWEST} contexts, `few` below {FEW}. p: adjusted by Holm over the overall means "
     "of all methods (not bounds), modes and budgets, else by Benjamini and Hochberg's false discovery rate. `better`, "
-    f"`worse`: dense is outside the interval. `no loss`: the interval ends above -{MARGIN:g}. noise: |difference| of "
-    "dense_repeat to dense in the same row's scope; `noise`: the interval reaches into ± this."
+    f"`worse`: dense is outside the interval, and p below {SIGNIFICANT}. `no loss`: the interval ends above "
+    f"-{MARGIN:g}. noise: what dense's mean in the same scope may differ by when it is run again (dense_repeat); "
+    "`noise`: the interval reaches into ± this."
 )
 
 
@@ -59,7 +60,7 @@ class Comparison:
     @property
     def known(self) -> bool:
         """Whether there are enough contexts for an interval."""
-        return self.contexts >= FEWEST
+        return not isnan((self.mean if self.contrast == "mean" else self.difference).low)
 
     @property
     def few(self) -> bool:
@@ -68,13 +69,13 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Better than its peer beyond the interval."""
-        return self.difference.low > 0
+        """Better than its peer beyond the interval, and after the correction for many comparisons."""
+        return self.difference.low > 0 and not self.adjusted >= SIGNIFICANT
 
     @property
     def worse(self) -> bool:
-        """Worse than its peer beyond the interval."""
-        return self.difference.high < 0
+        """Worse than its peer beyond the interval, and after the correction for many comparisons."""
+        return self.difference.high < 0 and not self.adjusted >= SIGNIFICANT
 
     @property
     def no_loss(self) -> bool:

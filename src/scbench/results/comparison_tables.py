@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from math import isnan, nan
+from statistics import fmean
 
 from scbench.methods.budget import Budget
 from scbench.results import marking
 from scbench.results.bootstrap import MISSING
 from scbench.results.comparison import CONTRASTS, NOTE, Comparison
 from scbench.results.statistics import WEIGHTS
-from scbench.results.summary import Summary
+from scbench.results.summary import Answered, Summary
 from scbench.results.table import Column, Table, Value
 
 SHOWN = {"overall": "overall", "group": "group", "task": "task", "turn": "overall", "task_turn": "task"}
@@ -129,30 +130,39 @@ def models_table(summary: Summary, mode: str) -> Table | None:
     contests: list[Hashable] = []
     for key, by_model in cells.items():
         answered = {model: summary.sessions_answered(cell) for model, cell in by_model.items()}
-        shared = set.intersection(*(set(sessions) for sessions in answered.values())) if len(answered) > 1 else set()
+        turns = _common_turns(list(answered.values())) if len(answered) > 1 else {}
         means = (
-            sum(answered[model][session] for session in shared) / len(shared) if model in answered and shared else nan
+            fmean(fmean(answered[model][session][turn] for turn in its) for session, its in turns.items())
+            if model in answered and turns
+            else nan
             for model in models
         )
-        rows.append((*key, len(shared), *means))
+        rows.append((*key, len(turns), sum(map(len, turns.values())), *means))
         label = summary.labels[next(iter(by_model.values()))]
         competes = all(summary.competes(cell) for cell in by_model.values())
         contests.append((label.title, label.setting, label.budget) if competes else None)
     columns = (
-        *map(Column, ("task", "method", "setting", "sessions")),
+        *map(Column, ("task", "method", "setting", "sessions", "turns")),
         *(Column(model, 1) for model in models),
     )
     note = (
         "Strict scores in %, mean over the sessions that are identical for all models that ran the cell: the same "
-        "context, questions and gold answers, to the letter, and the same turns that count. Contexts that were "
-        "generated to another tokenizer's length are not identical. Bold: the best method of a task, setting and "
-        "budget."
+        "context, questions and gold answers, to the letter, on the turns that count for all of them. Contexts "
+        "that were generated to another tokenizer's length are not identical. Bold: the best method of a task, "
+        "setting and budget."
     )
     means_at = {
-        place: [MISSING._replace(estimate=float(row[place])) for row in rows] for place in range(4, len(columns))
+        place: [MISSING._replace(estimate=float(row[place])) for row in rows] for place in range(5, len(columns))
     }
     marks = marking.marked(contests, means_at)
     return Table(f"models_{mode}", f"Models on identical sessions, {mode}", note, columns, tuple(rows), marks)
+
+
+def _common_turns(answered: Sequence[Mapping[Answered, Mapping[int, float]]]) -> dict[Answered, list[int]]:
+    """The sessions that all answered, and the turns of each that count for all."""
+    sessions = sorted(set.intersection(*map(set, answered)))
+    turns = {one: sorted(set.intersection(*(set(its[one]) for its in answered))) for one in sessions}
+    return {one: its for one, its in turns.items() if its}
 
 
 def _contests(summary: Summary, mode: str) -> dict[tuple[str, ...], tuple[str, ...] | None]:

@@ -15,7 +15,9 @@ from scbench.results.answers import Answers, Pair, cell_answers, paired, part_of
 from scbench.results.bootstrap import FEWEST, MISSING, Interval, Weights, mean_of_parts
 from scbench.results.comparison import SIGNIFICANT
 from scbench.results.correction import benjamini_hochberg
-from scbench.results.labels import Label
+from scbench.results.divergence import dense_cells
+from scbench.results.labels import Label, labels
+from scbench.results.noise import noise_floor
 from scbench.results.pairs import repeats
 from scbench.results.summary import Summary
 from scbench.results.table import Column, Table, Value
@@ -24,7 +26,8 @@ Name = tuple[str, str, str, str, str]  # model, method with budget, setting, mod
 BOUNDS = np.array([[-100.0], [100.0]])
 NOTE = (
     "Strict scores in %, on the turns that both sweeps answered; differences (second minus first) in points with 95 % "
-    f"intervals over contexts, p by false discovery rate. noise: |difference| of dense_repeat to dense. same: every "
+    f"intervals over contexts, p by false discovery rate. noise: what dense's mean may differ by when it is run "
+    f"again (dense_repeat). same: every "
     f"score is the same; changed: p below {SIGNIFICANT}, and the interval beyond ± noise (0 without a dense_repeat); "
     f"noise: the interval reaches into ± noise; unknown: neither, or fewer than {FEWEST} contexts in common."
 )
@@ -62,20 +65,18 @@ class CellDifference:
 
 def differences(first: Summary, second: Summary, manifests: tuple[Manifest, Manifest]) -> list[CellDifference]:
     """The cells that both sweeps have, in the order of the second."""
-    mine, theirs = _names(first.labels), _names(second.labels)
     answers = cell_answers(pd.concat([_marked(one, mark) for one, mark in ((first, "a"), (second, "b"))]))
     weights = Weights()
-    noises = _noise(first, "a", answers) | _noise(second, "b", answers)
+    floors = _floors(first, "a", answers), _floors(second, "b", answers)
     found = [
         _difference(
             name,
-            (answers.get(f"a{mine[name]}"), answers.get(f"b{cell}")),
-            noises.get((name[0], name[3], name[4]), nan),
-            tuple(_causes(manifests, mine[name], cell)),
+            (answers.get(f"a{mine}"), answers.get(f"b{theirs}")),
+            max(floors[0].get(mine, nan), floors[1].get(theirs, nan)),
+            tuple(_causes(manifests, mine, theirs)),
             weights,
         )
-        for name, cell in theirs.items()
-        if name in mine
+        for name, (mine, theirs) in matched(first, second).items()
     ]
     adjusted = benjamini_hochberg([one.difference.p for one in found])
     return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
@@ -100,14 +101,39 @@ def differences_table(found: list[CellDifference], names: tuple[str, str]) -> Ta
     return Table("diff", f"{names[0]} and {names[1]}", NOTE, columns, tuple(rows))
 
 
-def only(first: Summary, second: Summary) -> list[str]:
-    """The cells that the first sweep has and the second has not, by name."""
-    known = _names(second.labels)
-    return [" · ".join(filter(None, name)) for name in _names(first.labels) if name not in known]
+def matched(first: Summary, second: Summary) -> dict[Name, tuple[str, str]]:
+    """The cells that both sweeps have, by name, in the order of the second.
+
+    A cell is first what both sweeps together call it, so that one which is in both is found whatever else either has;
+    what is left over is the same where each sweep alone calls it the same: settings of a whole sweep may differ.
+    """
+    together = labels({**first.sweep.cells, **second.sweep.cells})
+    mine = {_name(together[cell]): cell for cell in first.labels}
+    both = {_name(together[cell]): cell for cell in second.labels if _name(together[cell]) in mine}
+    found = {cell: (name, mine[name]) for name, cell in both.items()}
+    taken = {one for _, one in found.values()}
+    alone = {_name(label): cell for cell, label in first.labels.items() if cell not in taken}
+    for cell, label in second.labels.items():
+        name = _name(label)
+        if cell not in found and name in alone and name not in both:
+            found[cell] = name, alone[name]
+    return {found[cell][0]: (found[cell][1], cell) for cell in second.labels if cell in found}
 
 
-def _names(labels: Mapping[str, Label]) -> dict[Name, str]:
-    return {(its.model, its.row, its.setting, its.mode, its.title): cell for cell, its in labels.items()}
+def only(first: Summary, second: Summary) -> tuple[list[str], list[str]]:
+    """The cells that the first sweep has and the second has not, by name, and those that the second alone has."""
+    together = labels({**first.sweep.cells, **second.sweep.cells})
+    both = matched(first, second).values()
+    taken = {mine for mine, _ in both}, {theirs for _, theirs in both}
+    left = (
+        [" · ".join(filter(None, _name(together[cell]))) for cell in summary.labels if cell not in its]
+        for summary, its in zip((first, second), taken, strict=True)
+    )
+    return next(left), next(left)
+
+
+def _name(its: Label) -> Name:
+    return its.model, its.row, its.setting, its.mode, its.title
 
 
 def _marked(summary: Summary, mark: str) -> pd.DataFrame:
@@ -141,18 +167,17 @@ def _difference(
     return CellDifference(name, before, after, interval, int(part.sizes[0]), same, noise, causes)
 
 
-def _noise(summary: Summary, mark: str, answers: Mapping[str, Answers]) -> dict[tuple[str, str, str], float]:
-    """By model, mode and task: how much dense's mean differs when it is run again."""
-    found = {}
-    for dense, again in repeats(summary.sweep.cells).items():
-        cells = (f"{mark}{dense}", f"{mark}{again}")
+def _floors(summary: Summary, mark: str, answers: Mapping[str, Answers]) -> dict[str, float]:
+    """By cell: how much the mean of its dense cell may differ when it is run again; without those that have none."""
+    again = repeats(summary.sweep.cells)
+    measured = {}
+    for dense, repeated in again.items():
+        cells = (f"{mark}{dense}", f"{mark}{repeated}")
         if all(cell in answers for cell in cells):
             pair: Pair = paired(answers[cells[0]], answers[cells[1]])
-            label = summary.labels[dense]
-            found[label.model, label.mode, label.title] = (
-                abs(float(np.nanmean(session_means(pair.one - pair.other)))) if pair.turns else nan
-            )
-    return found
+            part = part_of(pair.contexts, session_means(pair.one - pair.other)[:, None])
+            measured[dense] = noise_floor([part], [1.0], 0) if pair.turns else nan
+    return {cell: measured[dense] for cell, dense in dense_cells(summary.sweep.cells).items() if dense in measured}
 
 
 def _causes(manifests: tuple[Manifest, Manifest], mine: str, theirs: str) -> Iterator[str]:

@@ -104,7 +104,9 @@ def _each_text(table: pa.Table, change: Callable[[pa.ChunkedArray], pa.ChunkedAr
 
 
 def _guarded(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return compute.replace_substring_regex(texts, r"\A(['\t\r]|\s*[=+\-@＝＋－＠])", r"'\1")
+    return compute.replace_substring_regex(
+        texts, r"\A(['\t\r]|[\s\x{a0}\x{2000}-\x{200b}\x{3000}\x{feff}]*[=+\-@＝＋－＠])", r"'\1"
+    )
 
 
 def _unguarded(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -39,7 +39,7 @@ def matched_table(summary: Summary, mode: str, measure: str) -> Table | None:
         f"Strict scores in %. Rows of one level have the same {MEASURES[measure]}, as a share of an untouched cache of "
         f"the same tokens: within {100 * TOLERANCE:.0f} % of the level at every turn. Nothing is interpolated; n/a: no "
         f"budget of the sweep matched (`budgets` says which did). Bold: the best method of a level, model and setting. "
-        f"Underlined: within the 95 % interval of the best, where a column is one task. {WEIGHTS}"
+        f"Underlined: within the 95 % interval of the best. {WEIGHTS}"
     )
     competing = [summary.competes(next(iter(cells.values()))) for cells in rows.values()]
     marks = marking.marked(
@@ -57,11 +57,9 @@ def matched_table(summary: Summary, mode: str, measure: str) -> Table | None:
 
 
 def _interval(summary: Summary, cells: Mapping[str, str], titles: Sequence[str]) -> Interval:
-    """A task's mean with its interval; a mean over tasks has none here, as its cells have budgets of their own."""
-    if len(titles) == 1 and titles[0] in cells:
-        return summary.interval(cells[titles[0]])
-    mean = mean_of_tasks((summary.mean(cells.get(title), "strict") for title in titles), summary.tasks(titles))
-    return MISSING._replace(estimate=mean)
+    """The mean over some tasks with its interval: of a mean the cells may have different budgets."""
+    there = [cells[title] for title in titles if title in cells]
+    return summary.interval_over(there) if len(there) == len(titles) else MISSING
 
 
 def levels(budgets: Iterable[str], measure: str) -> list[float]:

@@ -9,21 +9,23 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scbench.record import Outcome
-from scbench.results.bootstrap import MISSING, Interval
+from scbench.results.answers import cell_answers, part_of, session_means
+from scbench.results.bootstrap import MISSING, Interval, Part, Weights, mean_of_parts
 from scbench.results.comparing import compare
 from scbench.results.comparison import Comparison
 from scbench.results.costs import NOTHING, Cost, cell_costs
 from scbench.results.frames import FIDELITY, KEY, QUARTERS, Scored, read_scored
 from scbench.results.labels import Label, labels
 from scbench.results.session_hashes import Fingerprints, fingerprints
-from scbench.results.statistics import cell_means, counted, turn_means
+from scbench.results.statistics import cell_means, counted, shares, turn_means
 from scbench.results.sweep import Sweep, read_sweep
 
 Row = tuple[str, str, str]
-Answered = tuple[str, str, frozenset[int]]  # a session, its content, the turns that count
+Answered = tuple[str, str]  # a session and its content
 Means = dict[Hashable, dict[Hashable, Any]]
 
 
@@ -129,6 +131,15 @@ class Summary:
         """The mean strict score of a row over the tasks of a mode and kind of contexts, in %, with its interval."""
         return self._overall.get((model, row, setting, mode, kind), MISSING)
 
+    def interval_over(self, cells: Sequence[str]) -> Interval:
+        """The mean strict score over cells of different tasks, in %, with its interval; missing where one is."""
+        parts = [self._parts.get(cell) for cell in cells]
+        there = [part for part in parts if part is not None]
+        if not cells or len(there) < len(parts):
+            return MISSING
+        share = shares([self.labels[cell].task_name for cell in cells])
+        return mean_of_parts(there, np.array([[0.0], [100.0]]), self._weights, share)[0]
+
     def interval_at(self, fingerprint: str, turn: int) -> Interval:
         """A cell's mean strict score at a turn (from 0) in %, with its interval."""
         label = self.labels[fingerprint]
@@ -147,12 +158,12 @@ class Summary:
         """A cell's mean strict score in %, with its interval."""
         return self._intervals.get(fingerprint, MISSING)
 
-    def sessions_answered(self, fingerprint: str) -> dict[Answered, float]:
-        """A cell's mean strict score in % by session, its content's hash, and the turns that count.
+    def sessions_answered(self, fingerprint: str) -> dict[Answered, dict[int, float]]:
+        """A cell's strict score in % by session and its content's hash, then by turn that counts.
 
         Without the sessions whose content is not known.
         """
-        return self._session_means.get(fingerprint, {})
+        return self._answered.get(fingerprint, {})
 
     def content(self, fingerprint: str) -> Fingerprints:
         """What names the content of each of a cell's sessions; nothing where its sessions file is not there."""
@@ -231,16 +242,12 @@ class Summary:
         return found
 
     @cached_property
-    def _session_means(self) -> dict[str, dict[Answered, float]]:
-        counting: dict[tuple[str, str], set[int]] = {}
-        for cell, session, turn in self._counted[list(KEY)].itertuples(index=False):
-            counting.setdefault((cell, session), set()).add(turn)
-        found: dict[str, dict[Answered, float]] = {}
-        means = self._counted.groupby(["cell", "session"], as_index=False)["strict"].mean()
-        for cell, session, mean in means.itertuples(index=False):
+    def _answered(self) -> dict[str, dict[Answered, dict[int, float]]]:
+        found: dict[str, dict[Answered, dict[int, float]]] = {}
+        for cell, session, turn, strict in self._counted[[*KEY, "strict"]].itertuples(index=False):
             content = self.content(cell).get(session)
             if content is not None:
-                found.setdefault(cell, {})[session, content, frozenset(counting[cell, session])] = mean
+                found.setdefault(cell, {}).setdefault((session, content), {})[turn] = strict
         return found
 
     @cached_property
@@ -272,6 +279,16 @@ class Summary:
             for one in self.comparisons
             if (one.contrast, one.scope) == ("mean", "overall")
         }
+
+    @cached_property
+    def _parts(self) -> dict[str, Part]:
+        answers = cell_answers(self.scored.scores).items()
+        made = {cell: part_of(its.contexts, session_means(its.strict)[:, None]) for cell, its in answers}
+        return {cell: part for cell, part in made.items() if part.counts.any()}
+
+    @cached_property
+    def _weights(self) -> Weights:
+        return Weights()
 
     @cached_property
     def _by_turn(self) -> dict[tuple[str, str, str, str, str, str, int], Interval]:

@@ -15,6 +15,7 @@ from scbench.results.text import visible
 Value = str | int | float
 MISSING = "n/a"
 BEST, NEAR = "best", "near"  # marks: the best of its column, and what lies within the interval of the best
+MARKED = {BEST: "**{}**", NEAR: "<ins>{}</ins>", None: "{}"}  # in Markdown
 FORMULA = tuple("=+-@＝＋－＠")  # what a spreadsheet takes for one, blanks and line ends before it or not
 
 
@@ -67,11 +68,16 @@ class Table:
 
 
 def to_markdown(table: Table) -> str:
-    """A pipe table under its title and note; numbers are rounded and aligned to the right."""
+    """A pipe table under its title and note; numbers are rounded and aligned to the right, the best is bold, what lies
+    within its interval underlined.
+    """
     written = cache(_markdown)
     header = [written(column.name) for column in table.columns]
     rule = ["---:" if table.is_numeric(index) else "---" for index in range(len(header))]
-    body = [[written(text) for text in row] for row in table.texts]
+    body = [
+        [MARKED[table.marks.get((place, column))].format(written(text)) for column, text in enumerate(row)]
+        for place, row in enumerate(table.texts)
+    ]
     lines = ["| " + " | ".join(row) + " |" for row in (header, rule, *body)]
     return "\n".join([f"## {_markdown(table.title)}", "", table.note, "", *lines, ""])
 

@@ -10,6 +10,7 @@ from scbench.config.cell import Cell
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
+from scbench.results.labels import Label, labels
 from scbench.results.session_hashes import Fingerprints, fingerprints
 from scbench.results.summary import Summary, read_summary
 from scbench.results.table import Column, Table, Value
@@ -108,9 +109,15 @@ def beside(summary: Summary, given: Baselines) -> Table:
     names = ("mode", "task", "model", "method", "from")
     scores = (Column("strict", 1), Column("ref", 1), Column("KV MiB", 2), Column("KV %", 1))
     columns = [*map(Column, names), *scores, Column("turns")]
-    rows = [row for cell in summary.labels for row in [_row(summary, cell, given.asked[cell].how, OWN)]]
+    cells = dict(summary.sweep.cells)
+    for base in given.found:
+        cells |= {cell: base.summary.sweep.cells[cell] for cell in base.comparable}
+    called = labels(cells)  # together: what differs between sweeps stands in the names
+    rows = [_row(summary, cell, called[cell], given.asked[cell].how, OWN) for cell in summary.labels]
     rows += [
-        _row(base.summary, cell, base.asked[cell].how, base.label) for base in given.found for cell in base.comparable
+        _row(base.summary, cell, called[cell], base.asked[cell].how, base.label)
+        for base in given.found
+        for cell in base.comparable
     ]
     order = {row[:2]: place for place, row in reversed(list(enumerate(rows)))}
     note = (
@@ -131,8 +138,7 @@ def not_comparable(given: Baselines) -> list[str]:
     return lines
 
 
-def _row(summary: Summary, cell: str, how: str, source: str) -> tuple[Value, ...]:
-    label = summary.labels[cell]
+def _row(summary: Summary, cell: str, label: Label, how: str, source: str) -> tuple[Value, ...]:
     method = " ".join(filter(None, (label.row, label.setting)))
     means = (summary.mean(cell, name) for name in ("strict", "ref", "kv_stored", "kv_share"))
     return (how, label.title, label.model, method, source, *means, summary.count(cell, Outcome.OK))
