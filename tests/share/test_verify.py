@@ -65,10 +65,10 @@ def manifest(tmp_path):
 AA, BB, CC = map(name_of, CELLS.values())
 
 
-def rewritten(archive, output, change):
-    """The archive after `change` (name, content) -> content, with checksums that fit."""
+def rewritten(archive, output, change, more=None):
+    """The archive after `change` (name, content) -> content, with files `more` by name, with checksums that fit."""
     with zipfile.ZipFile(archive) as file:
-        files = {name: change(name, file.read(name)) for name in file.namelist() if name != SUMS}
+        files = {name: change(name, file.read(name)) for name in file.namelist() if name != SUMS} | (more or {})
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in {**files, SUMS: sums.encode()}.items():
@@ -245,14 +245,8 @@ def test_what_was_asked_cannot_be_edited(name, old, new, said, manifest, tmp_pat
 )
 def test_files_that_no_sweep_has_are_named(name, manifest, tmp_path):
     """They could say anything under the seal of a verified archive."""
-    archive = pack(manifest).path
-    with zipfile.ZipFile(archive) as file:
-        files = {its: file.read(its) for its in file.namelist() if its != SUMS} | {name: b"100 % everywhere"}
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {its}\n" for its, content in files.items())
-    with zipfile.ZipFile(tmp_path / "more.zip", "w") as file:
-        for its, content in {**files, SUMS: sums.encode()}.items():
-            file.writestr(its, content)
-    assert verify(tmp_path / "more.zip").differences == (f"{name}: no file of a packed sweep",)
+    more = rewritten(pack(manifest).path, tmp_path / "more.zip", lambda _, old: old, {name: b"100 % everywhere"})
+    assert verify(more).differences == (f"{name}: no file of a packed sweep",)
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"format": 2, "scbench": "9.9"}', b"\xff"])
@@ -265,10 +259,46 @@ def test_another_format_is_refused(content, manifest, tmp_path):
 
 
 def test_the_verdict_says_what_was_not_checked(manifest, tmp_path, capsys):
-    main(["verify", str(pack(manifest).path)])
-    assert "not checked, since it is not made of the records alone: report.html, figures/, envs/core.txt" in (
-        capsys.readouterr().out
-    )
+    archive = pack(manifest).path
+    main(["verify", str(archive)])
+    assert "not checked: envs/core.txt\n" in capsys.readouterr().out
+    older = rewritten(archive, tmp_path / "older.zip", drawn_by("0.1"))
+    main(["verify", str(older)])
+    said = capsys.readouterr().out
+    assert "drawn by other versions" in said and "not checked: envs/core.txt, report.html, figures" in said
+
+
+def drawn_by(version, edit=lambda name, old: old):
+    def change(name, old):
+        if name != "archive.json":
+            return edit(name, old)
+        data = json.loads(old)
+        data["drawn_with"] = {**data["drawn_with"], **({"matplotlib": version} if version else {})}
+        return json.dumps(data).encode()
+
+    return change
+
+
+def test_an_edited_report_or_figure_is_named(manifest, tmp_path):
+    archive = pack(manifest).path
+    with zipfile.ZipFile(archive) as file:
+        names = [name for name in file.namelist() if name.endswith((".svg", "report.html"))]
+    assert "trial/report.html" in names and len(names) > 1
+    for name in names[:2]:
+        edited = rewritten(
+            archive, tmp_path / "edited.zip", lambda one, old, its=name: old + b" " if one == its else old
+        )
+        assert verify(edited).differences == (f"{name}: it is not what follows from the records",)
+        elsewhere = rewritten(
+            archive, tmp_path / "old.zip", drawn_by("0.1", lambda one, old, its=name: old + b" " if one == its else old)
+        )
+        assert verify(elsewhere).holds and len(verify(elsewhere).unchecked) == 3
+
+
+def test_a_figure_that_no_sweep_has_is_named_whoever_drew_it(manifest, tmp_path):
+    extra = {"trial/figures/extra.html": b"<script>alert(1)</script>"}
+    more = rewritten(pack(manifest).path, tmp_path / "more.zip", drawn_by("0.1"), extra)
+    assert verify(more).differences == ("trial/figures/extra.html: no figure of the sweep",)
 
 
 def hostile_table(content):

@@ -7,10 +7,12 @@ from typing import Any
 
 from scbench.errors import ScbenchError
 from scbench.report.answers import LONGEST
+from scbench.results.session_hashes import without_texts
 from scbench.results.text import visible
 from scbench.tasks import sessions
 
 Plain = dict[str, Any]
+PACKED = "Archives have no texts of sessions: the questions are not here."
 
 
 def questions(path: Path, wanted: frozenset[str]) -> Plain:
@@ -18,6 +20,8 @@ def questions(path: Path, wanted: frozenset[str]) -> Plain:
 
     `note` says why there are none where the file cannot be read: records may be there without it.
     """
+    if path.exists() and without_texts(path):
+        return {"note": PACKED, "sessions": {}}
     try:
         found = {
             visible(session.id): {

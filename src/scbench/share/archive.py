@@ -44,8 +44,8 @@ class Unpacked:
     names: tuple[str, ...]
 
 
-def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
-    """Write the files (name, content), in this order, and their checksums.
+def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> str:
+    """Write the files (name, content), in this order, and their checksums; gives the digest.
 
     The file is the same for the same files, whenever and wherever it is made. It is there whole or not at all; raises
     `ScbenchError` where the disk refuses.
@@ -60,6 +60,7 @@ def write_archive(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
             listed = "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
             file.writestr(_entry(SUMS), listed)
         draft.replace(path)
+        return hashlib.sha256(listed).hexdigest()
     except OSError as error:
         raise ScbenchError(f"cannot write {path}: {error.strerror}; free space or choose another folder") from error
     finally:

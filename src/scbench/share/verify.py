@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import scbench
 from scbench.config.cell import Cell, Choice
 from scbench.errors import ScbenchError
 from scbench.grid.cells import fingerprint
@@ -22,6 +23,7 @@ from scbench.results.tables import tables_sweep
 from scbench.share.archive import DESCRIPTION, FORMAT, LOCK, ArchiveRefused, Unpacked, unpack
 from scbench.share.derived import PROVENANCE, derived_files
 from scbench.share.differences import csv_differences
+from scbench.share.drawn import FIGURES, REPORT, drawn_files, drawn_with
 
 _NAME = re.compile(r"[\w+=,@-][\w.+=,@-]*", re.ASCII)
 _CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engine)(\.\w+)+", re.ASCII)
@@ -35,7 +37,7 @@ _TEXTS = (".md", ".tex", ".html")
 class Verdict:
     """What verifying an archive gave: one line per number that does not follow from the records.
 
-    `tables` and `records` say how much was compared and from how much it was made.
+    `tables` and `records` say how much was compared and from how much it was made; `unchecked` what was not.
     """
 
     digest: str
@@ -43,6 +45,7 @@ class Verdict:
     tables: int
     records: int
     differences: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -56,13 +59,17 @@ def verify(archive: Path) -> Verdict:
     Nothing of the archive is executed. Raises `ArchiveRefused` for an archive that cannot be trusted so far: see
     `unpack`; and one whose manifest names other places, or code outside scbench.
     """
-    with verified(archive) as (_, verdict):
+    with verified(archive, drawn=True) as (_, verdict):
         return verdict
 
 
 @contextmanager
-def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
-    """The manifest of an archive in a temporary folder, scored and tabulated anew, with the verdict."""
+def verified(archive: Path, *, drawn: bool = False) -> Iterator[tuple[Path, Verdict]]:
+    """The manifest of an archive in a temporary folder, scored and tabulated anew, with the verdict.
+
+    With `drawn`, the report and the figures are made anew too, and compared: their bytes depend on the libraries that
+    draw, so those of other versions are not checked.
+    """
     with tempfile.TemporaryDirectory(prefix="scbench-") as place:
         packed = unpack(archive, Path(place) / "packed")
         again = unpack(archive, Path(place) / "again")
@@ -83,13 +90,17 @@ def verified(archive: Path) -> Iterator[tuple[Path, Verdict]]:
                 *_described(packed, manifest),
                 *(line for name in names for line in _differences(before / name, folder / name, name)),
             )
+            unchecked: tuple[str, ...] = (LOCK, REPORT, FIGURES)
+            if drawn:
+                differences += tuple(_misdrawn(packed, manifest))
+                unchecked = unchecked[: 1 if _drawn_alike(packed) else None]
         except ScbenchError as error:
             reason = str(error).replace(f"{again.folder}/", "")
             raise ArchiveRefused(f"{archive} is refused: {reason}") from error
         except (*_SHAPE, *_FILES) as error:
             reason = f"its records cannot be scored, or its tables not be read ({error!r:.200})"
             raise ArchiveRefused(f"{archive} is refused: {reason}") from error
-        yield manifest.path, Verdict(packed.digest, manifest.sweep, len(names), records, differences)
+        yield manifest.path, Verdict(packed.digest, manifest.sweep, len(names), records, differences, unchecked)
 
 
 def _manifest(archive: Path, unpacked: Unpacked) -> Manifest:
@@ -128,6 +139,26 @@ def _check_format(archive: Path, unpacked: Unpacked) -> None:
         raise ArchiveRefused(
             f"{archive} is refused: its format is {found!r:.20} (of scbench {version!r:.20}), not {FORMAT}"
         )
+
+
+def _drawn_alike(packed: Unpacked) -> bool:
+    """Whether the libraries that drew the archive's figures are of the versions that are here."""
+    said = json.loads((packed.folder / DESCRIPTION).read_text(encoding="utf-8"))
+    return bool(said.get("drawn_with") == drawn_with() and said.get("scbench") == scbench.__version__)
+
+
+def _misdrawn(packed: Unpacked, manifest: Manifest) -> Iterator[str]:
+    """A report or figures that are not those of the records, or more of them."""
+    made = {f"{manifest.sweep}/{name}": content for name, content in drawn_files(manifest.path).items()}
+    there = {name for name in packed.names if name.startswith(f"{manifest.sweep}/{FIGURES}/") or name in made}
+    for name in sorted(there - made.keys()):
+        yield f"{name}: no figure of the sweep"
+    if there and _drawn_alike(packed):
+        for name in sorted(made):
+            if name not in there:
+                yield f"{name}: it follows from the records and is not there"
+            elif (packed.folder / name).read_bytes() != made[name]:
+                yield f"{name}: it is not what follows from the records"
 
 
 def _strange(packed: Unpacked, manifest: Manifest) -> Iterator[str]:
