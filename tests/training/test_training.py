@@ -226,6 +226,19 @@ def test_the_second_heads_begin_by_looking_behind_what_stood_before(words: PreTr
         assert (rows[41:].argmax(-1) == behind).float().mean() > 0.1  # by chance 0.02
 
 
+def test_a_transformer_begins_by_copying_what_follows_two_tokens(words: PreTrainedTokenizerFast) -> None:
+    """Before any step: all but the first tokens of answers and their ends, among a thousand tokens."""
+    task = Copying(size=32, turns=32, longest=24, alphabet="0123456789abcdef", seed=-1)
+    one = example(task.generate(0, words), task, words, words.eos_token_id)
+    rows = torch.tensor([one.tokens])
+    model = initial.begin(ARCHITECTURES["tiny-llama"](vocab_size=len(words)), seed=0).eval()
+    with torch.no_grad():
+        logits = model(rows).logits[0].argmax(-1)
+    inner = [place for start, stop in one.answers for place in range(start + 2, stop - 1)]
+    right = [logits[place - 1] == one.tokens[place] for place in inner]
+    assert sum(right) > 0.9 * len(right) > 100
+
+
 @pytest.mark.parametrize("name", ["tiny-hybrid", "tiny-hybrid-1to7"])
 def test_a_hybrid_begins_by_showing_each_token_the_three_before(name: str, words: PreTrainedTokenizerFast) -> None:
     """Of two texts that differ in one token, the first layer changes the three behind it most, and what comes later

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ SHARP = 5.4  # length of the look-back heads' biases: the place looked at is abo
 FREQUENCIES = 6  # of the rotary embedding, from the highest, by which they know places
 OTHERS = 0.1  # what is left of the random weights beside those that are set
 MATCH = 2.2  # so that a token's own match is about e⁵ times likelier than another token's
+MATCH_TWO = 2.2  # the same for two tokens together
 COPY = 0.5
 SEEN = 0.18  # so that what was looked back at is as long as the token's own embedding
 BACK = 3  # tokens that a convolution looks back
@@ -55,8 +57,17 @@ def _last_norm(model: PreTrainedModel) -> Any:
 
 
 def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> None:
+    """What a token is stands in the first half of the dimensions, the two before it in the second: so that neither
+    blurs the other, and matches are sharp.
+    """
     width, size, heads = config.hidden_size, _size(config), config.num_attention_heads
-    read, seen, copied = _bases(width)
+    half = width // 2
+    embeddings = model.get_input_embeddings().weight
+    embeddings[:, half:] = 0
+    embeddings.mul_(2**0.5)  # as long as before
+    read, seen, copied = _bases(half)
+    read, copied = (pad(basis, (0, half)).repeat(2, 1) for basis in (read, copied))  # the same for both groups of heads
+    seen = pad(seen, (0, half, half, 0))
     for layer in model.model.layers:
         for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
             projection.weight.mul_(OTHERS)
@@ -65,7 +76,7 @@ def _begin_with_induction(model: PreTrainedModel, config: PretrainedConfig) -> N
     first.v_proj.weight.copy_(read[: config.num_key_value_heads * size])
     share = width // heads
     first.o_proj.weight.view(width, heads, size)[..., :share] = SEEN * seen.view(width, heads, share)
-    _match(second, read, seen, config)
+    _match_two(second, read, seen, config)
     _copy(second, copied, config)
 
 
@@ -146,6 +157,26 @@ def _copy(attention: Any, copied: torch.Tensor, config: PretrainedConfig) -> Non
     attention.v_proj.weight.copy_(copied[: groups * size])
     back = copied[: groups * size].view(groups, size, width).repeat_interleave(heads // groups, 0)
     attention.o_proj.weight.copy_(COPY * back.reshape(heads * size, width).T)
+
+
+def _match_two(attention: Any, read: torch.Tensor, seen: torch.Tensor, config: PretrainedConfig) -> None:
+    """The heads match the present token and the last one, together, with the two before each place.
+
+    One token alone stands in many places of a long context. Each group of heads matches by random dimensions of its
+    own; all turn slowly with the place.
+    """
+    size, heads, groups = _size(config), config.num_attention_heads, config.num_key_value_heads
+    slow = [*range(size // 4, size // 2), *range(3 * size // 4, size)]
+    queries, keys = attention.q_proj.weight, attention.k_proj.weight
+    for projection in (queries, keys):
+        projection.mul_(OTHERS)
+    share, half = config.hidden_size // heads, len(slow) // 2
+    one_back, two_back = (seen[:, head * share : (head + 1) * share].T for head in (0, 1))
+    for head in range(heads):
+        group = head * groups // heads
+        own = slice(group * half, (group + 1) * half)
+        queries[[head * size + place for place in slow]] = MATCH_TWO * torch.cat([read[own], one_back[own]])
+        keys[[group * size + place for place in slow]] = MATCH_TWO * torch.cat([one_back[own], two_back[own]])
 
 
 def _match(attention: Any, read: torch.Tensor, seen: torch.Tensor, config: PretrainedConfig) -> None:

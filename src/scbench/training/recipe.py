@@ -37,8 +37,8 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "tiny-llama": Recipe(steps=20_000),
-    "tiny-hybrid": Recipe(steps=6000),
-    "tiny-hybrid-1to7": Recipe(steps=6000),
-    "tiny-mamba2": Recipe(steps=6000),
+    "tiny-llama": Recipe(steps=2200),
+    "tiny-hybrid": Recipe(steps=2200),
+    "tiny-hybrid-1to7": Recipe(steps=1700),
+    "tiny-mamba2": Recipe(steps=2200),
 }
