@@ -37,7 +37,7 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "tiny-llama": Recipe(steps=2200),
+    "tiny-llama": Recipe(steps=2110),
     "tiny-hybrid": Recipe(steps=2200),
     "tiny-hybrid-1to7": Recipe(steps=1700),
     "tiny-mamba2": Recipe(steps=2200),
