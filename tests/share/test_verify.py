@@ -261,11 +261,11 @@ def test_another_format_is_refused(content, manifest, tmp_path):
 def test_the_verdict_says_what_was_not_checked(manifest, tmp_path, capsys):
     archive = pack(manifest).path
     main(["verify", str(archive)])
-    assert "not checked: envs/core.txt\n" in capsys.readouterr().out
+    assert "not checked: envs/core.txt, sessions/\n" in capsys.readouterr().out
     older = rewritten(archive, tmp_path / "older.zip", drawn_by("0.1"))
     main(["verify", str(older)])
     said = capsys.readouterr().out
-    assert "drawn by other versions" in said and "not checked: envs/core.txt, report.html, figures" in said
+    assert "drawn by other versions" in said and "not checked: envs/core.txt, sessions/, report.html, figures" in said
 
 
 def drawn_by(version, edit=lambda name, old: old):
@@ -292,7 +292,15 @@ def test_an_edited_report_or_figure_is_named(manifest, tmp_path):
         elsewhere = rewritten(
             archive, tmp_path / "old.zip", drawn_by("0.1", lambda one, old, its=name: old + b" " if one == its else old)
         )
-        assert verify(elsewhere).holds and len(verify(elsewhere).unchecked) == 3
+        assert verify(elsewhere).holds and len(verify(elsewhere).unchecked) == 4
+
+
+def test_what_stands_behind_the_records_is_named(manifest, tmp_path):
+    name = f"cells/{AA}/0.jsonl"
+    edited = rewritten(
+        pack(manifest).path, tmp_path / "edited.zip", lambda one, old: old + b'{"session": "s9' if one == name else old
+    )
+    assert verify(edited).differences == (f"{name}: it has more than the records of the sweep's sessions",)
 
 
 def test_a_figure_that_no_sweep_has_is_named_whoever_drew_it(manifest, tmp_path):

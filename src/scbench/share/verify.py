@@ -16,8 +16,10 @@ from scbench.config.cell import Cell, Choice
 from scbench.errors import ScbenchError
 from scbench.grid.cells import fingerprint
 from scbench.grid.manifest import Manifest
-from scbench.results.scores import score_sweep
-from scbench.results.store import read_cell
+from scbench.record import Record
+from scbench.results.files import parse_json
+from scbench.results.scores import score_sweep, sweep_records
+from scbench.results.store import encode, read_cell
 from scbench.results.sweep import read_sweep
 from scbench.results.tables import tables_sweep
 from scbench.share.archive import DESCRIPTION, FORMAT, LOCK, ArchiveRefused, Unpacked, unpack
@@ -30,6 +32,7 @@ _CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engine)(\.\w+)+", re.A
 _DESCRIPTION = re.compile(r"cells/[^/]+/cell\.json")
 _SHAPE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
 _FILES = (OSError, csv.Error)  # a folder where a table should be, a field that no table has
+SESSIONS = "sessions/"  # hashes of what is not there
 _TEXTS = (".md", ".tex", ".html")
 
 
@@ -88,12 +91,13 @@ def verified(archive: Path, *, drawn: bool = False) -> Iterator[tuple[Path, Verd
                 *_strange(packed, manifest),
                 *_misnamed(manifest),
                 *_described(packed, manifest),
+                *_unread(packed, manifest),
                 *(line for name in names for line in _differences(before / name, folder / name, name)),
             )
-            unchecked: tuple[str, ...] = (LOCK, REPORT, FIGURES)
+            unchecked: tuple[str, ...] = (LOCK, SESSIONS, REPORT, FIGURES)
             if drawn:
                 differences += tuple(_misdrawn(packed, manifest))
-                unchecked = unchecked[: 1 if _drawn_alike(packed) else None]
+                unchecked = unchecked[: 2 if _drawn_alike(packed) else None]
         except ScbenchError as error:
             reason = str(error).replace(f"{again.folder}/", "")
             raise ArchiveRefused(f"{archive} is refused: {reason}") from error
@@ -197,6 +201,21 @@ def _described(packed: Unpacked, manifest: Manifest) -> Iterator[str]:
             yield f"{name}: it follows from the records and is not there"
         elif (packed.folder / name).read_bytes() != made[name]:
             yield f"{name}: its text does not follow from the manifest and the records"
+
+
+def _unread(packed: Unpacked, manifest: Manifest) -> Iterator[str]:
+    """Files of records that hold more than the records of the sweep's sessions, or these in another order."""
+    sweep = read_sweep(manifest.path)
+    for cell in manifest.cells:
+        path = packed.folder / "cells" / cell / "0.jsonl"
+        if path.exists() and _rewritten(path) != b"".join(map(encode, sweep_records(sweep, cell))):
+            yield f"cells/{cell}/0.jsonl: it has more than the records of the sweep's sessions"
+
+
+def _rewritten(path: Path) -> bytes:
+    """The lines of a file of records as this version writes them: another may have had fewer fields."""
+    *lines, rest = path.read_bytes().split(b"\n")
+    return b"".join(encode(Record.from_dict(parse_json(line))) for line in lines) + rest
 
 
 def _choices(cell: Cell) -> tuple[Choice, ...]:
