@@ -22,7 +22,7 @@ STATISTICS = {
     "first": "difference at turn 1",
     "later": "difference at later turns, minus the same at turn 1",
     "recall_by_step": "attention held at the last quarter of an answer's steps, minus the first quarter",
-    "recall_by_turn": "attention held at the last turn, minus turn 1",
+    "recall_by_turn": "attention held at later turns, minus turn 1",
 }
 ATTRIBUTES = ("model", "method", "budget", "task", "mode", "history", "query", "kind")
 

@@ -19,6 +19,7 @@ from scbench.results.summary import Summary
 from scbench.results.text import visible
 
 DIGEST = 32  # characters: MLflow takes 36
+REASON = 500  # characters of a failure that a tag shows
 
 
 STAGES = frozenset({"generation", "compression", "retrieval", "loading", "bounds"})  # where methods' modules lie
@@ -94,9 +95,6 @@ def cell_runs(summary: Summary, manifest: Manifest) -> dict[str, CellRun]:
         )
         for cell, label in summary.labels.items()
     }
-
-
-REASON = 500  # characters of a failure that a tag shows
 
 
 def _tags(sweep: str, cell: str, label: Label, stage: str, reason: str | None) -> dict[str, str]:

@@ -94,10 +94,10 @@ def verified(archive: Path, *, drawn: bool = False) -> Iterator[tuple[Path, Verd
                 *_unread(packed, manifest),
                 *(line for name in names for line in _differences(before / name, folder / name, name)),
             )
-            unchecked: tuple[str, ...] = (LOCK, SESSIONS, REPORT, FIGURES)
             if drawn:
                 differences += tuple(_misdrawn(packed, manifest))
-                unchecked = unchecked[: 2 if _drawn_alike(packed) else None]
+            compared = drawn and _drawn_alike(packed)
+            unchecked = (LOCK, SESSIONS) if compared else (LOCK, SESSIONS, REPORT, FIGURES)
         except ScbenchError as error:
             reason = str(error).replace(f"{again.folder}/", "")
             raise ArchiveRefused(f"{archive} is refused: {reason}") from error
