@@ -77,12 +77,15 @@ def fingerprint(cell: Cell, hashes: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that name everything that can change the numbers of a canonical cell.
 
     More sessions extend a cell, so `task.limit` is left out; of `task.data` and the files of methods only the content
-    counts, which is in the hashes; and the engine says in NOT_HASHED which of its options change no number.
+    counts, which is in the hashes; and the engine says in NOT_HASHED which of its options change no number, and in
+    NOT_HASHED_OF_MODEL which of the model's: one engine sums over several devices, another only goes from one to the
+    next.
     """
     data = cell.to_dict()
     for method, described in zip(cell.methods, data["methods"], strict=True):
         described["options"] = _without(method, method.type.files)
     data["task"]["options"] = _without(cell.task, ("limit", "data"))
+    data["model"]["options"] = _without(cell.model, cell.engine.type.NOT_HASHED_OF_MODEL)
     data["engine"]["options"] = _without(cell.engine, cell.engine.type.NOT_HASHED)
     return digest({"cell": data, "hashes": hashes}, 16)
 
@@ -103,7 +106,8 @@ def named(cells: Iterable[tuple[Cell, Mapping[str, Any]]]) -> dict[str, Cell]:
         if by_name.setdefault(name, cell) != cell:
             raise ScbenchError(
                 f"two cells of {cell.method_name} on {cell.task.name} differ only in options that change no number "
-                "(task.limit, a copy of task.data or of a method's file, or of the engine): give each one value"
+                "(task.limit, model.parallel, a copy of task.data or of a method's file, or of the engine): give each "
+                "one value"
             )
     return by_name
 

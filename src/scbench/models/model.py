@@ -32,6 +32,7 @@ class ModelConfig:
     own format elsewhere. `rope` overrides parameters of the rotary embedding by their names in transformers'
     `rope_parameters`: YaRN (arXiv 2309.00071) is `rope_type: yarn` with `factor` and
     `original_max_position_embeddings`; another `rope` has another window, so it needs `window`.
+    `parallel` is the number of GPUs over which one model is spread.
     """
 
     path: str
@@ -40,8 +41,11 @@ class ModelConfig:
     dtype: str = "auto"
     trust_remote_code: bool = False
     rope: dict[str, Any] | None = None
+    parallel: int = 1
 
     def __post_init__(self) -> None:
+        if self.parallel < 1:
+            raise ScbenchError(f"model.parallel={self.parallel}: expected at least 1 device")
         if self.dtype not in DTYPES:
             raise ScbenchError(f"model.dtype={self.dtype}: expected one of {', '.join(DTYPES)}")
         if self.rope is not None and "rope_type" not in self.rope:
