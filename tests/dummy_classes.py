@@ -88,8 +88,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class Engine:
-    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk",)
-    NOT_HASHED_OF_MODEL: ClassVar[tuple[str, ...]] = ("parallel",)
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "model.parallel")
 
     device: str = "cpu"
     chunk: int = 128
@@ -99,4 +98,4 @@ class Engine:
 class SummingEngine(Engine):
     """Its sums over several devices are other sums."""
 
-    NOT_HASHED_OF_MODEL: ClassVar[tuple[str, ...]] = ()
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk",)

@@ -1,6 +1,7 @@
 # One job per family (the cells that share one prefill), or per shard of its sessions. The records are the job's own
 # business (it appends to them, and Snakemake deletes the outputs of failed jobs), so the rule's output is a small stamp.
-from scbench.grid.demand import need
+from scbench.grid.demand import need, spread
+from scbench.run import gpus
 
 FAMILIES = {family.id: family for family in MANIFEST.families}
 
@@ -8,7 +9,8 @@ FAMILIES = {family.id: family for family in MANIFEST.families}
 def needed(wildcards, attempt=1):
     """What a job asks for, more at every try: docs/slurm.md has the formula."""
     family = FAMILIES[wildcards.family]
-    return need(family.demand, SITE.device, family.shards, MANIFEST.run).at(attempt, MANIFEST.run.tries)
+    over = spread(MANIFEST.cells[family.cells[0]])
+    return need(family.demand, SITE.device, family.shards, MANIFEST.run, over).at(attempt, MANIFEST.run.tries)
 
 
 rule run:
@@ -30,7 +32,10 @@ rule run:
     group:
         lambda wildcards: "short" if needed(wildcards).minutes <= SITE.short else None
     # a family uses the whole machine, since a second one beside it takes as much memory again, unless it is told not to
-    threads: MANIFEST.run.threads or workflow.cores
+    # or has GPUs, of which others may have their own
+    threads:
+        lambda wildcards: MANIFEST.run.threads
+        or gpus.share(workflow.cores, needed(wildcards).gpus, len(gpus.visible()))
     resources:
         gpu=lambda wildcards: needed(wildcards).gpus,
         mem_mb=lambda wildcards, attempt: needed(wildcards, attempt).mem_mb,
@@ -38,3 +43,4 @@ rule run:
         family=1,
     shell:
         "{SCBENCH} run-family --manifest {params.manifest} --family {wildcards.family} --shard {params.shard}"
+        " --gpus {resources.gpu}"
