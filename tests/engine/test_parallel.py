@@ -109,7 +109,12 @@ def test_branches_of_many_methods_leave_one_batch_as_on_one_device(name):
 
 def test_likelihoods_and_diagnostics_are_the_same_to_the_last_bit():
     jobs = [
-        engine.job(DIALOGUE, "multi_turn", LIMIT, METHODS[name][0] if name else None, name=name, measured=True)
+        engine.job(
+            *(DIALOGUE, "multi_turn", LIMIT, METHODS[name][0] if name else None),
+            name=name,
+            measured=True,
+            places=((((10, 14),),),) * len(DIALOGUE.gold),
+        )
         for name in ("", "snapkv", "quest")
     ]
     config = EngineConfig(fidelity="kl", diagnostics="attention")
@@ -117,7 +122,7 @@ def test_likelihoods_and_diagnostics_are_the_same_to_the_last_bit():
     def seen(spread):
         done = list(run_session(spread, jobs, DIALOGUE.stop, config, lambda *_: None, 250))
         assert all(one.failure is None for one in done), [one.failure for one in done]
-        return [(turn.fidelity, turn.diagnostics) for one in done for turn in one.turns]
+        return [(turn.fidelity, turn.diagnostics, turn.gold_kept) for one in done for turn in one.turns]
 
     one, two, three = everywhere(seen, counts=(1, 2, 3))
     assert len(one) == 9
