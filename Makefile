@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui bench test test-slow test-long browser check format clean
+.PHONY: help demo ui bench test test-slow test-long test-slurm browser check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
@@ -18,6 +18,7 @@ help:
 	@echo "make test       install, lint and types, fast tests"
 	@echo "make test-slow  the slow tests (as root on Debian it installs chromium for those of the report)"
 	@echo "make test-long  more of what the slow tests try (a quarter of an hour)"
+	@echo "make test-slurm whole sweeps through sbatch, on a SLURM of two nodes on this machine (as root on Debian it installs it)"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff's formatter and safe fixes"
 	@echo "make clean      remove $(VENV) (results/ stays)"
@@ -41,6 +42,9 @@ test-slow: $(VENV)/test.done browser
 # What takes long and is like what the slow tests try.
 test-long: $(VENV)/test.done
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m long -n 2 --timeout 1800
+
+test-slurm: $(VENV)/test.done
+	@OMP_WAIT_POLICY=PASSIVE tests/slurm/run.sh $(abspath $(BIN))/python
 
 # For the tests that open the report's page; elsewhere they are skipped and say so.
 browser:

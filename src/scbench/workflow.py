@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
@@ -12,13 +13,13 @@ from scbench.config.files import find_conf
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
 from scbench.grid.outlook import outlook
-from scbench.grid.plan import ensure, locate
 from scbench.grid.site import Site, site_of
 from scbench.nearest import hint
 from scbench.run.stamps import forget_failures
 
 KEYS = ("manifest", "experiment", "overrides")
 DEFAULT_EXPERIMENT = "demo"
+FOR_JOBS = "SCBENCH_MANIFEST"  # the environment's variable that names the manifest to the jobs
 
 
 def manifest_of(config: Mapping[str, object], main: bool) -> Manifest:
@@ -29,13 +30,17 @@ def manifest_of(config: Mapping[str, object], main: bool) -> Manifest:
     for key in config:
         if key not in KEYS:
             raise ScbenchError(f"--config {key}=…: there is no such key; {hint(key, KEYS)}")
+    if not main and FOR_JOBS in os.environ:
+        return Manifest.read(Path(os.environ[FOR_JOBS]))
     if "manifest" in config:
         manifest = Manifest.read(Path(str(config["manifest"])))
-    elif main:
-        manifest = ensure(_overrides(config), find_conf())
     else:
-        manifest = Manifest.read(locate(_overrides(config), find_conf()))
+        from scbench.grid.plan import ensure, locate  # imports torch, which takes seconds
+
+        overrides = _overrides(config)
+        manifest = ensure(overrides, find_conf()) if main else Manifest.read(locate(overrides, find_conf()))
     if main:
+        os.environ[FOR_JOBS] = str(manifest.path)  # they run in the same folder
         forget_failures(manifest)
     return manifest
 
@@ -45,8 +50,8 @@ def opening(
 ) -> tuple[Manifest, Site]:
     """What a Snakefile begins with: its sweep, and what the profile says; the main process tells the outlook.
 
-    `defaults` are Snakemake's default resources. An exception would come with a traceback there: it is one line and
-    exit code 2.
+    `defaults` are Snakemake's default resources, `cores` those of a job where they say none. An exception would come
+    with a traceback there: it is one line and exit code 2.
     """
     try:
         site = site_of({name: value.raw for name, value in (defaults or {}).items()}, cores)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.config.compose import compose
 from scbench.errors import ScbenchError
-from scbench.grid.demand import GPU_RUNTIME, RUNTIME, Demand, Need, need, spread
-from scbench.grid.devices import GPU, GPUS, cpu
+from scbench.grid.demand import GPU_RUNTIME, RUNTIME, START, Demand, Need, need, spread
+from scbench.grid.devices import GPU, GPUS, cpu, device_here, named
 from scbench.grid.estimate import COPIES, HIDDEN, QUESTION, Shape, Work, estimate, fullest, shape_of
-from scbench.grid.forecast import demand, device_here, device_of
+from scbench.grid.forecast import demand
 from scbench.grid.site import Site, site_of
 from scbench.models.files import EMBEDDED, PUBLISHED, local_config
 from scbench.models.model import ModelConfig
@@ -178,6 +178,7 @@ def test_a_later_try_asks_for_more_and_what_follows_the_last_for_little() -> Non
     first = Need(1, 100, 10, 0.1)
     asked = [(one.mem_mb, one.minutes, one.gpus) for one in (first.at(attempt, 3) for attempt in (1, 2, 3, 4))]
     assert asked == [(100, 10, 1), (200, 20, 1), (300, 30, 1), (100, 10, 1)]
+    assert Need(0, 100, 1, None).at(2, 1).minutes == START
 
 
 def test_a_model_that_is_too_large_for_a_gpu_is_noticed() -> None:
@@ -217,16 +218,16 @@ def test_the_engine_and_the_site_say_which_device() -> None:
     assert dataclasses.replace(LLAMA, device="cuda").on(cpu(4)) is GPU
     assert dataclasses.replace(LLAMA, device="cpu").on(GPUS["h200"]).name == "cpu"
     assert LLAMA.on(GPUS["h200"]) is GPUS["h200"]
-    assert device_of("l40s", 2) is GPUS["l40s"]
-    assert device_of("cpu", 2) == cpu(2)
-    assert device_of(None, 2) == device_here()
+    assert (named("l40s", 2), named("cpu", 2), named("gpu", 2)) == (GPUS["l40s"], cpu(2), GPU)
     with pytest.raises(ScbenchError, match="device=h10 is not known; did you mean 'h100'"):
-        device_of("h10", 2)
+        named("h10", 2)
 
 
 def test_a_site_is_what_its_profile_says() -> None:
-    assert site_of({"device": "'a100'", "short": 15, "tmpdir": "/tmp"}, 2) == Site(GPUS["a100"], 15)
-    assert site_of({}, 2) == Site(device_here(), 0)
+    given = {"device": "'a100'", "cpus_per_task": 8, "short": 15, "slurm_extra": "'--qos=high'", "tmpdir": "/tmp"}
+    assert site_of(given, 2) == Site(GPUS["a100"], 8, 15, "--qos=high")
+    assert site_of({}, 2) == Site(device_here(2), 2)
+    assert site_of({"device": "cpu", "cpus_per_task": 8}, 2).device == cpu(8)
     with pytest.raises(ScbenchError, match="short=soon"):
         site_of({"short": "soon"}, 2)
 

@@ -101,6 +101,7 @@ def answers(folder: Path, monkeypatch: pytest.MonkeyPatch, scontrol: str, sacct:
         ("JobId=7 JobState=FAILED", "FAILED\nFAILED\nOUT_OF_MEMORY", "OUT_OF_MEMORY"),
         ("JobId=7 JobState=FAILED StdOut={log}", "", "OUT_OF_MEMORY"),
         ("JobId=7 JobState=FAILED StdOut=/nowhere", "", "FAILED"),
+        ("JobId=7 JobState=TIMEOUT StdOut={log}", "", "TIMEOUT"),
         ("", "", "UNKNOWN"),
     ],
 )

@@ -5,9 +5,13 @@
 set -euo pipefail
 
 NODES=(n1 n2)
+MEMORY=/sys/fs/cgroup/memory # where version 1 of the kernel's control groups is; with it a job's memory is a limit
+
+confined() { [ -w "$MEMORY/tasks" ]; }
 
 configure() {
-  local folder=$1 node
+  local folder=$1 node track=linuxproc task=none
+  ! confined || { track=cgroup task=cgroup; }
   mkdir -p "$folder"/{state,log,dev} /etc/slurm
   for node in "${NODES[@]}"; do mkdir -p "$folder/spool/$node"; done
   # GPUs: copies of /dev/null, told apart by CUDA_VISIBLE_DEVICES
@@ -25,8 +29,8 @@ SlurmctldPidFile=$folder/slurmctld.pid
 SlurmdPidFile=$folder/slurmd-%n.pid
 SlurmctldLogFile=$folder/log/slurmctld.log
 SlurmdLogFile=$folder/log/slurmd-%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+ProctrackType=proctrack/$track
+TaskPlugin=task/$task
 SwitchType=switch/none
 MpiDefault=none
 SelectType=select/cons_tres
@@ -47,7 +51,8 @@ PartitionName=cpu Nodes=ALL Default=YES MaxTime=60 State=UP
 PartitionName=gpu Nodes=ALL MaxTime=60 State=UP
 CONF
   echo "Name=gpu File=$folder/dev/gpu[0-1]" > /etc/slurm/gres.conf
-  echo "CgroupPlugin=cgroup/v1" > /etc/slurm/cgroup.conf # read though nothing is confined; 22.05 knows no "disabled"
+  # it is read though nothing may be confined; 22.05 knows no "disabled"
+  printf '%s\n' CgroupPlugin=cgroup/v1 CgroupMountpoint=/sys/fs/cgroup ConstrainRAMSpace=yes > /etc/slurm/cgroup.conf
 }
 
 # daemon FOLDER NAME COMMAND…: detached, so that the caller's shell returns; its process id in FOLDER/pid.NAME

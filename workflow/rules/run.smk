@@ -1,7 +1,10 @@
 # One job per family (the cells that share one prefill), or per shard of its sessions. The records are the job's own
 # business (it appends to them, and Snakemake deletes the outputs of failed jobs), so the rule's output is a small stamp.
+from pathlib import Path
+
 from scbench.grid.demand import need, spread
 from scbench.run import gpus
+from scbench.run.slurm import waiting_for
 
 FAMILIES = {family.id: family for family in MANIFEST.families}
 
@@ -11,6 +14,28 @@ def needed(wildcards, attempt=1):
     family = FAMILIES[wildcards.family]
     over = spread(MANIFEST.cells[family.cells[0]])
     return need(family.demand, SITE.device, family.shards, MANIFEST.run, over).at(attempt, MANIFEST.run.tries)
+
+
+def is_short(wildcards):
+    return needed(wildcards).minutes <= SITE.short
+
+
+def extra(wildcards):
+    """Further options of sbatch: the site's, and to wait for what a snakemake that was killed has left to SLURM."""
+    comment = "rule_short_run" if is_short(wildcards) else f"rule_run_wildcards_{wildcards.family}_{wildcards.shard}"
+    wait = waiting_for(comment, Path.cwd()) if workflow.is_main_process else ""
+    return f"{SITE.extra} {wait}".strip()
+
+
+def cores_of(wildcards):
+    """The profile's cores of a job, or this machine's.
+
+    A family uses the whole machine, since a second one beside it takes as much memory again, unless it is told not to or
+    has GPUs, of which others may have the rest.
+    """
+    whole = SITE.cores == workflow.cores
+    share = gpus.share(SITE.cores, needed(wildcards).gpus, len(gpus.visible())) if whole else SITE.cores
+    return MANIFEST.run.threads or share
 
 
 rule run:
@@ -30,17 +55,14 @@ rule run:
         shard=r"(\.\d+-of-\d+)?",
     # they share an allocation, in which one follows the other, as many as the profile's group-components say
     group:
-        lambda wildcards: "short" if needed(wildcards).minutes <= SITE.short else None
-    # a family uses the whole machine, since a second one beside it takes as much memory again, unless it is told not to
-    # or has GPUs, of which others may have their own
-    threads:
-        lambda wildcards: MANIFEST.run.threads
-        or gpus.share(workflow.cores, needed(wildcards).gpus, len(gpus.visible()))
+        lambda wildcards: "short" if is_short(wildcards) else None
+    threads: cores_of
     resources:
         gpu=lambda wildcards: needed(wildcards).gpus,
         mem_mb=lambda wildcards, attempt: needed(wildcards, attempt).mem_mb,
         runtime=lambda wildcards, attempt: needed(wildcards, attempt).minutes,
         family=1,
+        slurm_extra=extra,
     shell:
         "{SCBENCH} run-family --manifest {params.manifest} --family {wildcards.family} --shard {params.shard}"
         " --gpus {resources.gpu}"

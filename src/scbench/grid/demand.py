@@ -72,8 +72,9 @@ class Need:
 
     def at(self, attempt: int, tries: int) -> Need:
         """At a later attempt, more of it; what comes after the last try has little to do (`scbench.run.tries`)."""
-        times = attempt if attempt <= tries else 1
-        return replace(self, mem_mb=self.mem_mb * times, minutes=self.minutes * times)
+        if attempt > tries:
+            return replace(self, minutes=max(self.minutes, START))
+        return replace(self, mem_mb=self.mem_mb * attempt, minutes=self.minutes * attempt)
 
 
 def spread(cell: Cell) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
@@ -67,3 +68,8 @@ def named(name: str, cores: int) -> Device:
     if name not in GPUS:
         raise ScbenchError(f"device={name} is not known; {hint(name, ('cpu', 'gpu', *GPUS))}")
     return GPUS[name]
+
+
+def device_here(cores: int) -> Device:
+    """What a job on this machine takes."""
+    return GPU if Path("/dev/nvidia0").exists() else cpu(cores)

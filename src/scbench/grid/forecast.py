@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from scbench.config.cell import Cell, Choice
 from scbench.grid.demand import Demand
-from scbench.grid.devices import GPU, Device, cpu, named
 from scbench.grid.estimate import COPIES, Work, shape_of
 from scbench.grid.published_sizes import SIZES
 
@@ -58,13 +55,3 @@ def _window(model: Choice, config: Mapping[str, Any] | None) -> int | None:
     given = model.options.get("window")
     found = (config or {}).get("max_position_embeddings") if given is None else given
     return found if isinstance(found, int) else None
-
-
-def device_here() -> Device:
-    """What a job on this machine takes."""
-    return GPU if Path("/dev/nvidia0").exists() else cpu(os.cpu_count() or 1)
-
-
-def device_of(name: str | None, cores: int) -> Device:
-    """The device that a profile names, or this machine's; raises `ScbenchError` for a name that is not known."""
-    return device_here() if name is None else named(name, cores)

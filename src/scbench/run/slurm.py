@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
 
 NO_MEMORY = "OUT_OF_MEMORY"
@@ -27,12 +28,24 @@ def state_of(job: str) -> str:
     """
     shown = _said("scontrol", "show", "job", "--oneliner", job)
     state, log = (re.search(rf"\b{key}=(\S+)", shown) for key in ("JobState", "StdOut"))
-    recorded = [line.split()[0] for line in _said("sacct", "-n", "-P", "-o", "State", "-j", job).splitlines() if line]
-    if NO_MEMORY in recorded or (log is not None and _tells_of_no_memory(Path(log[1]))):
-        return NO_MEMORY
-    if state is not None:
-        return state[1]
-    return recorded[0] if recorded else FORGOTTEN
+    steps = [line.split()[0] for line in _said("sacct", "-n", "-P", "-o", "State", "-j", job).splitlines() if line]
+    found = state[1] if state else steps[0] if steps else FORGOTTEN
+    hidden = NO_MEMORY in steps or (log is not None and _tells_of_no_memory(Path(log[1])))
+    return NO_MEMORY if hidden and found in ("FAILED", FORGOTTEN) else found
+
+
+@cache
+def waiting_for(comment: str, folder: Path) -> str:
+    """The option of sbatch that lets a job wait until those are over that an earlier snakemake has left; empty if none.
+
+    They would hold the locks of its records, and it an allocation in vain. They are told by the `comment` that the
+    Snakemake plugin gives them, and by the `folder` that it was started in; asked once in the life of a process.
+    """
+    lines = _said("squeue", "--me", "--noheader", "--format", "%i|%Z|%k").splitlines()
+    jobs = [
+        job for job, place, what in (line.split("|", 2) for line in lines) if (place, what) == (str(folder), comment)
+    ]
+    return f"--dependency=afterany:{':'.join(jobs)}" if jobs else ""
 
 
 def _said(*command: str) -> str:
