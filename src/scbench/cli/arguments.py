@@ -18,6 +18,7 @@ from scbench.cli import (
     searching,
     sharing,
     showing,
+    starting,
     tracking,
     training,
 )
@@ -86,6 +87,14 @@ COMMANDS = {
         listing.run,
         {"kind": {"choices": tuple(listing.GROUPS), "metavar": "KIND", "help": ", ".join(listing.GROUPS)}},
         examples=("scbench list methods", "scbench list experiments"),
+    ),
+    "init": Command(
+        "write into this folder what is adapted: slurm/ (snakemake's profile) and conf/experiment/mine.yaml",
+        starting.run,
+        {},
+        "a conf/ in the current folder adds to scbench's own, file by file, and its files win; with a config.yaml of\n"
+        "its own it stands alone (docs/install.md)",
+        ("scbench init",),
     ),
     "check-method": Command(
         "certify a method: try in the engine what every method must satisfy",
