@@ -222,11 +222,22 @@ COMMANDS = {
     ),
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
-    "track": _job(
-        "log a scored sweep to MLflow",
-        jobs.track,
-        "track",
-        **{"--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"}},
+    "track": Command(
+        "send scored sweeps to an MLflow server; with --manifest, log one when it ends (a job of the workflow)",
+        tracking.track,
+        {
+            "sweeps": {"nargs": "*", "metavar": "SWEEP", "help": "by name or folder (all of results/)"},
+            "--to": {"metavar": "URI", "help": "of the server, or of a database (sqlite:///FILE)"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json"},
+            "--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"},
+        },
+        "for sweeps that ran where the server could not be reached. What is there already is not sent again, and what\n"
+        "was interrupted goes on (docs/mlflow.md)",
+        (
+            "scbench track --to http://127.0.0.1:5000",
+            "scbench track smoke --to sqlite:///shared.db",
+            "scbench track --manifest results/smoke/manifest.json",
+        ),
     ),
     "show": Command(
         "print a scored sweep: its cells, failures and files; its turns, budgets or stages; or one dialogue",
