@@ -11,6 +11,7 @@ from typing import NoReturn
 from scbench.cli import (
     claiming,
     conformance,
+    fetching,
     jobs,
     listing,
     runs,
@@ -81,6 +82,13 @@ COMMANDS = {
         {**_OVERRIDES, "--family": {"metavar": "ID", "help": "which family, if the overrides span several"}},
         OVERRIDES,
         ("scbench run experiment=smoke", "scbench run experiment=smoke method=streaming_llm budget=64,128"),
+    ),
+    "fetch": Command(
+        "bring weights, tokenizers and data of a sweep here, for machines without a network",
+        fetching.run,
+        {**_OVERRIDES, "--dry-run": {"action": "store_true", "help": "say what is missing and how large it is"}},
+        OVERRIDES + "\n\nwhat is here already is not fetched again, and what was interrupted goes on (docs/data.md)",
+        ("scbench fetch experiment=paper --dry-run", "scbench fetch experiment=paper model=llama3_1_8b"),
     ),
     "list": Command(
         "list the models, methods, tasks, modes or experiments that conf/ offers",
