@@ -64,7 +64,7 @@ def sweep(root: Path, cells: int, contexts: int, turns: int) -> Path:
         run=RunConfig(),
         cells=named,
         hashes={},
-        families=tuple(Family(f"family-{name}", name, tuple(its), {}) for name, its in families.items()),
+        families=tuple(Family(f"family-{name}", name, tuple(its)) for name, its in families.items()),
         sources=sources,
     )
     manifest.write()

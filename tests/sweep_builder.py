@@ -88,7 +88,7 @@ def write_sweep(
         run=RunConfig(),
         cells=cells,
         hashes={},
-        families=tuple(Family(f"f-{name}", f"src-{name}", (name,), {}) for name in cells),
+        families=tuple(Family(f"f-{name}", f"src-{name}", (name,)) for name in cells),
         sources={f"src-{name}": Source(f"src-{name}", value.task, value.model) for name, value in cells.items()},
     )
     manifest.write()

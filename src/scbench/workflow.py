@@ -6,11 +6,14 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from scbench.config.files import find_conf
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
+from scbench.grid.outlook import outlook
 from scbench.grid.plan import ensure, locate
+from scbench.grid.site import Site, site_of
 from scbench.nearest import hint
 from scbench.run.stamps import forget_failures
 
@@ -37,13 +40,24 @@ def manifest_of(config: Mapping[str, object], main: bool) -> Manifest:
     return manifest
 
 
-def manifest_or_exit(config: Mapping[str, object], main: bool) -> Manifest:
-    """`manifest_of` for a Snakefile, where an exception would come with a traceback: one line and exit code 2."""
+def opening(
+    config: Mapping[str, object], defaults: Mapping[str, Any] | None, cores: int, main: bool
+) -> tuple[Manifest, Site]:
+    """What a Snakefile begins with: its sweep, and what the profile says; the main process tells the outlook.
+
+    `defaults` are Snakemake's default resources. An exception would come with a traceback there: it is one line and
+    exit code 2.
+    """
     try:
-        return manifest_of(config, main)
+        site = site_of({name: value.raw for name, value in (defaults or {}).items()}, cores)
+        manifest = manifest_of(config, main)
     except ScbenchError as error:
         print(f"scbench: {error}", file=sys.stderr)
         sys.exit(2)
+    if main:
+        for line in outlook(manifest, site.device):
+            print(line, file=sys.stderr)
+    return manifest, site
 
 
 def _overrides(config: Mapping[str, object]) -> list[str]:

@@ -1,17 +1,22 @@
 """The estimate of time and memory: its formula, and where it holds."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scbench.config.cell import Choice
+from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.config.compose import compose
-from scbench.grid.estimate import COPIES, GPU, QUESTION, RUNTIME, Shape, Work, cpu, estimate, shape_of
-from scbench.grid.forecast import device_of, forecast, resources
-from scbench.models.files import EMBEDDED, local_config
+from scbench.errors import ScbenchError
+from scbench.grid.demand import GPU_RUNTIME, RUNTIME, Demand, Need, need
+from scbench.grid.devices import GPU, GPUS, cpu
+from scbench.grid.estimate import COPIES, HIDDEN, QUESTION, Shape, Work, estimate, shape_of
+from scbench.grid.forecast import demand, device_here, device_of
+from scbench.grid.site import Site, site_of
+from scbench.models.files import EMBEDDED, PUBLISHED, local_config
 from scbench.models.model import ModelConfig
 
 SMOLLM2 = shape_of(EMBEDDED["smollm2_135m"], 4)
@@ -62,7 +67,7 @@ def test_one_case_by_hand() -> None:
     decode = 10 * (2 * 1000 + 2 * 100 * 2 * 2 * 1 * 5 * 2) / 1e3
     found = estimate(shape, work, device)
     assert found.seconds == pytest.approx(3 * (prefill + 4 * (extension + decode)))
-    assert found.memory == RUNTIME + 2000 + (1 + COPIES) * 100 * 40
+    assert found.memory == 2000 + (1 + COPIES) * 100 * 40 + HIDDEN * 2 * 15 * 100
 
 
 @given(st.integers(1, 100_000), st.integers(1, 100_000))
@@ -73,41 +78,152 @@ def test_a_longer_context_costs_more(one: int, more: int) -> None:
     assert short.memory < long.memory
 
 
+def sizes(cells: Sequence[Cell]) -> Demand | None:
+    return demand(cells, local_config(cells[0].model.build()))
+
+
 def with_shape(conf: Path) -> None:
     (conf.parent / "weights/tiny/config.json").write_text(str(LLAMA_8B).replace("'", '"').replace("False", "false"))
 
 
-def test_a_family_on_a_known_model_has_resources(conf: Path) -> None:
+def test_a_family_on_a_known_model_has_sizes(conf: Path) -> None:
     with_shape(conf)
     cells = compose(["mode=glob(*)"], conf).cells
-    shape = shape_of(LLAMA_8B, 4)
-    expected = estimate(
-        shape, Work(cells=2, sessions=2, context=1024, turns=5, new_tokens=8), device_of(cells[0].engine)
-    )
-    assert forecast(cells) == expected
-    assert resources(cells) == {
-        "mem_mb": -(-expected.memory // 2**20),
-        "runtime": 5 + int(-(-3 * expected.seconds // 60)),
-    }
+    found = sizes(cells)
+    work = Work(cells=2, sessions=2, context=1024, turns=5, new_tokens=8)
+    assert found == Demand(shape_of(LLAMA_8B, 2), work, single=True, device="cpu")
+    assert found.estimate(cpu(3)) == estimate(shape_of(LLAMA_8B, 4), work, cpu(3)), "single precision on a CPU"
 
 
 @pytest.mark.parametrize("overrides", [[], ["model.path=./nowhere"], ["model.path=owner/name"]])
 def test_nothing_is_foretold_of_a_model_that_is_not_here(conf: Path, overrides: list[str]) -> None:
-    cells = compose(overrides, conf).cells
-    assert forecast(cells) is None
-    assert resources(cells) == {}
+    assert sizes(compose(overrides, conf).cells) is None
 
 
 @pytest.mark.parametrize("override", ["task.limit=null", "task.data=data.jsonl"])
 def test_nothing_is_foretold_of_sessions_of_unknown_size(conf: Path, override: str) -> None:
     with_shape(conf)
-    assert forecast(compose([], conf).cells) is not None
-    assert forecast(compose([override], conf).cells) is None
+    assert sizes(compose([], conf).cells) is not None
+    assert sizes(compose([override], conf).cells) is None
 
 
-def test_the_engine_says_which_device() -> None:
-    assert device_of(Choice("own", "dummy_classes.Engine", {"device": "cuda"})) is GPU
-    assert device_of(Choice("own", "dummy_classes.Engine", {"device": "cpu"})).name == "cpu"
+DATA = {"length": 8192, "limit": 100, "turns": 5, "max_new_tokens": 5, "data": "hub@0"}
+
+
+@pytest.mark.parametrize(
+    ("model", "limit", "max_turns", "expected"),
+    [
+        ({"window": None}, 100, None, Work(1, 100, 120_000, 6, 5)),  # Math.Find on the hub: 100 contexts of six turns
+        ({"window": 65_536}, 20, 5, Work(1, 20, 65_536, 5, 5)),
+        ({}, None, 9, Work(1, 100, 120_000, 6, 5)),
+    ],
+)
+def test_published_data_has_the_sizes_of_its_table(
+    model: dict[str, object], limit: int | None, max_turns: int | None, expected: Work
+) -> None:
+    cell = Cell(
+        model=Choice("llama", "scbench.models.model.ModelConfig", model),
+        methods=(),
+        task=Choice("math_find", "scbench.tasks.math_find.MathFind", {**DATA, "limit": limit}),
+        mode=Choice("multi_turn", "scbench.modes.Mode", {"kind": "multi_turn"}),
+        engine=Choice("own", "scbench.engine.config.EngineConfig", {}),
+        budget=None,
+        history="gold",
+        query="aware",
+        max_turns=max_turns,
+    )
+    found = demand([cell], {**LLAMA_8B, "max_position_embeddings": 131_072})
+    assert found is not None and found.work == expected
+
+
+def test_a_family_in_one_batch_holds_all_caches(conf: Path) -> None:
+    with_shape(conf)
+    together = Choice("own", "dummy_classes.Engine", {"device": "cpu", "batch": "family"})
+    found = sizes([dataclasses.replace(cell, engine=together) for cell in compose(["mode=glob(*)"], conf).cells])
+    assert found is not None and found.work.copies == 2
+
+
+WORK = Work(cells=11, sessions=100, context=131_072, turns=5, new_tokens=150)
+LLAMA = Demand(shape_of(LLAMA_8B, 2), WORK, single=True, device="auto")
+
+
+def test_a_job_on_a_gpu_asks_for_what_the_formula_says() -> None:
+    """By hand: 8.03e9 parameters; 128 KiB of cache per token; an H100 at half of 989 TFLOP/s and 3.35 TB/s."""
+    p, t, h = LLAMA.shape.parameters, 131_072, GPUS["h100"]
+    prefill = (2 * p * t + 2 * 32 * 4096 * t**2) / 494.5e12
+    extension = 2 * p * 5 * (150 + 64) / 494.5e12
+    decode = 150 * (2 * p + 5 * t * 2**17) / 1.675e12
+    seconds = 100 * (prefill + 11 * (extension + decode))
+    found = need(LLAMA, h, 1, RunConfig())
+    assert found == Need(
+        1, -(-(GPU_RUNTIME + 2 * p) // 2**20), 5 + -int(-3 * seconds // 60), pytest.approx(seconds / 3600)
+    )
+    quarter = need(LLAMA, h, 4, RunConfig())
+    assert (quarter.minutes, quarter.mem_mb) == (5 + -int(-3 * seconds / 4 // 60), found.mem_mb)
+
+
+def test_a_job_on_a_cpu_asks_for_no_gpu_and_all_memory() -> None:
+    found = need(LLAMA, cpu(8), 1, RunConfig())
+    single = estimate(shape_of(LLAMA_8B, 4), WORK, cpu(8))
+    assert (found.gpus, found.mem_mb) == (0, -(-(RUNTIME + single.memory) // 2**20))
+
+
+def test_what_the_configuration_says_is_taken() -> None:
+    assert need(LLAMA, GPU, 1, RunConfig(gpus=4, mem_mb=7, runtime=9)) == Need(
+        4, 7, 9, need(LLAMA, GPU, 1, RunConfig()).hours
+    )
+
+
+def test_a_later_try_asks_for_more_and_what_follows_the_last_for_little() -> None:
+    first = Need(1, 100, 10, 0.1)
+    asked = [(one.mem_mb, one.minutes, one.gpus) for one in (first.at(attempt, 3) for attempt in (1, 2, 3, 4))]
+    assert asked == [(100, 10, 1), (200, 20, 1), (300, 30, 1), (100, 10, 1)]
+
+
+def test_a_model_that_is_too_large_for_a_gpu_is_noticed() -> None:
+    large = dataclasses.replace(LLAMA, shape=shape_of(PUBLISHED["meta-llama/Llama-3.1-70B-Instruct"], 2))
+    assert LLAMA.fitting(GPUS["h100"]) == 1
+    assert large.fitting(GPUS["h100"]) == 4  # 131 GiB of weights, 80 of two caches, 8 of activations; 72 a GPU
+    assert dataclasses.replace(large, parallel=4).gpus(GPUS["h100"]) == 4
+
+
+def test_unknown_sizes_are_a_long_job() -> None:
+    found = need(None, GPU, 1, RunConfig())
+    assert (found.gpus, found.mem_mb, found.minutes) == (1, 16_000, 240)
+
+
+def test_the_engine_and_the_site_say_which_device() -> None:
+    assert dataclasses.replace(LLAMA, device="cuda").on(cpu(4)) is GPU
+    assert dataclasses.replace(LLAMA, device="cpu").on(GPUS["h200"]).name == "cpu"
+    assert LLAMA.on(GPUS["h200"]) is GPUS["h200"]
+    assert device_of("l40s", 2) is GPUS["l40s"]
+    assert device_of("cpu", 2) == cpu(2)
+    assert device_of(None, 2) == device_here()
+    with pytest.raises(ScbenchError, match="device=h10 is not known; did you mean 'h100'"):
+        device_of("h10", 2)
+
+
+def test_a_site_is_what_its_profile_says() -> None:
+    assert site_of({"device": "'a100'", "short": 15, "tmpdir": "/tmp"}, 2) == Site(GPUS["a100"], 15)
+    assert site_of({}, 2) == Site(device_here(), 0)
+    with pytest.raises(ScbenchError, match="short=soon"):
+        site_of({"short": "soon"}, 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "billions"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", 8.03),
+        ("meta-llama/Llama-3.1-70B-Instruct", 70.55),
+        ("gradientai/Llama-3-8B-Instruct-262k", 8.03),
+        ("Qwen/Qwen2.5-32B-Instruct", 32.76),
+        ("Qwen/Qwen2.5-72B-Instruct", 72.71),
+        ("zai-org/glm-4-9b-chat-1m-hf", 9.48),
+    ],
+)
+def test_models_that_are_not_fetched_have_the_parameters_of_their_cards(path: str, billions: float) -> None:
+    assert shape_of(PUBLISHED[path], 2).parameters == pytest.approx(billions * 1e9, rel=0.002)
+    assert local_config(ModelConfig(path)) is not None
 
 
 def test_the_embedded_model_is_known_before_it_is_unpacked() -> None:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Manifest
+from scbench.grid.shard import WHOLE, Shard
 from scbench.record import KvBytes, Outcome, Record
 from scbench.results.store import CellStore
 from scbench.tasks.sessions import read
@@ -35,9 +36,10 @@ from scbench.tasks.sessions import read
 class FamilySummary:
     family: str
     cells: dict
+    shard: Shard = WHOLE
 
 
-def run_family(manifest_path, family_id, progress, load):
+def run_family(manifest_path, family_id, progress, load, shard):
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
     try:
@@ -259,7 +261,10 @@ def test_a_typo_is_one_line(project: Project) -> None:
 
 def test_scbench_sweep_hands_over_to_snakemake(project: Project) -> None:
     printed = project.run("scbench", "sweep", "experiment=demo", "--", "--dry-run")
-    assert printed.startswith("results/demo/manifest.json: 4 cells in 1 families")
+    assert (
+        "\nresults/demo/manifest.json: 4 cells in 1 families (one prefill each), 1 jobs, of which 1 are done\n"
+        in printed
+    )
     assert not re.findall(r"^rule (?!all:)", printed, re.MULTILINE)
 
 

@@ -1,7 +1,9 @@
-# The sweep that this run is about.
+# The sweep that this run is about, and what the profile says of its jobs.
 import sys
 
-from scbench.workflow import manifest_or_exit, sources
+from scbench.workflow import opening, sources
 
-MANIFEST = manifest_or_exit(config, main=workflow.is_main_process)
+MANIFEST, SITE = opening(
+    config, workflow.resource_settings.default_resources, workflow.cores, main=workflow.is_main_process
+)
 SCBENCH = f"{sys.executable} -m scbench"

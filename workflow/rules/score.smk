@@ -9,7 +9,7 @@ SCORED_BY = ("scores", "labels", "columns", "contexts", "divergence", "frames")
 
 rule score:
     input:
-        stamps=[MANIFEST.stamp(family.id) for family in MANIFEST.families],
+        stamps=MANIFEST.stamps(),
         sources=sources("scoring/**/*.py", *(f"results/{name}.py" for name in SCORED_BY)),
     output:
         MANIFEST.folder / "scores.csv",

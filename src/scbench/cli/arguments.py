@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from scbench.cli import (
     claiming,
@@ -59,7 +59,7 @@ _OVERRIDES = {"overrides": {"nargs": "*", "metavar": "OVERRIDE", "help": "key=va
 _MANIFEST = {"--manifest": {"type": Path, "required": True, "metavar": "FILE", "help": "results/<sweep>/manifest.json"}}
 
 
-def _job(help: str, function: Callable[[argparse.Namespace], int], name: str, **more: Mapping[str, object]) -> Command:
+def _job(help: str, function: Callable[[argparse.Namespace], int], name: str, **more: Any) -> Command:
     example = f"scbench {name} --manifest results/smoke/manifest.json"
     return Command(f"{help} (a job of the workflow)", function, {**_MANIFEST, **more}, examples=(example,))
 
@@ -199,7 +199,10 @@ COMMANDS = {
         "compute what the cells of one family lack",
         jobs.run_family,
         "run-family --family ID",
-        **{"--family": {"required": True, "metavar": "ID", "help": "a family of the manifest"}},
+        **{
+            "--family": {"required": True, "metavar": "ID", "help": "a family of the manifest"},
+            "--shard": {"default": "0-of-1", "metavar": "K-of-N", "help": "a shard of its sessions (all of them)"},
+        },
     ),
     "score": Command(
         "print the scores of saved predictions; with --manifest, score a sweep (a job of the workflow)",

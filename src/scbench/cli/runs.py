@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -22,17 +21,14 @@ VERBOSE = {"-n", "--dry-run", "--dryrun", "-q", "--quiet", "-p", "--verbose"}  #
 
 
 def sweep(arguments: argparse.Namespace) -> NoReturn:
-    """Write the manifest, print an estimate, and become snakemake."""
+    """Write the manifest and become snakemake, which begins with what the sweep will take."""
     from scbench.grid.plan import ensure
 
     snakefile = ROOT / "Snakefile"
     if not snakefile.is_file():
         raise ScbenchError(f"{snakefile} is missing: install scbench again (a wheel, or pip install -e . in a clone)")
     manifest = ensure(arguments.overrides, find_conf())
-    for line in _outlook(manifest):
-        print(line)
-    sys.stdout.flush()
-    # --config last: snakemake keeps the last one, and this one is what the estimate above is about
+    # --config last: snakemake keeps the last one
     quiet = [] if VERBOSE & set(arguments.rest) else QUIET
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *quiet, *arguments.rest]
     os.execv(sys.executable, [*command, "--config", f"manifest={manifest.path}"])
@@ -76,25 +72,3 @@ def _family(manifest: Manifest, wanted: str | None) -> Family:
 def _what(manifest: Manifest, family: Family) -> str:
     cell = manifest.cells[family.cells[0]]
     return f"{cell.model.name}, {cell.task.name}, {cell.task.options.get('length')} tokens, {len(family.cells)} cells"
-
-
-def _outlook(manifest: Manifest) -> Iterator[str]:
-    """How large the sweep is, and what it takes from an empty results folder."""
-    from scbench.grid.forecast import forecast
-
-    yield f"{manifest.path}: {len(manifest.cells)} cells in {len(manifest.families)} families (one prefill each)"
-    expected = [forecast([manifest.cells[name] for name in family.cells]) for family in manifest.families]
-    known = [estimate for estimate in expected if estimate is not None]
-    if known:
-        seconds = sum(estimate.seconds for estimate in known)
-        memory = max(estimate.memory for estimate in known)
-        size = f"{memory / 2**30:.1f} GiB"
-        yield f"estimate: {_duration(seconds)} if nothing is there yet and families run one by one; {size} of memory"
-    if len(known) < len(expected):
-        yield f"no estimate for {len(expected) - len(known)} families: their models are not on this machine yet"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -29,17 +29,28 @@ class RunConfig:
     `save_ids` keeps token ids, `retry` repeats failed sessions. `threads` are the CPU cores of a family (None: all);
     with fewer, as many families run side by side as the cores allow. `bundle` puts all prefills of the same sessions
     into one job, which loads the model once and, with `engine.batch=family`, decodes all their answers as one batch; it
-    holds all their caches. Raises `ScbenchError` for less than one thread.
+    holds all their caches. `shards` cuts a family's sessions into so many jobs, at most one per session. `tries` is how
+    often a job that SLURM ends (no memory, no time) is started, before that is its sessions' outcome. `gpus`,
+    `mem_mb` and `runtime` (minutes) are what a job asks for instead of its estimate (None). Raises `ScbenchError` for
+    values below their least.
     """
 
     save_ids: bool = False
     retry: bool = False
     threads: int | None = None
     bundle: bool = False
+    shards: int = 1
+    tries: int = 3
+    gpus: int | None = None
+    mem_mb: int | None = None
+    runtime: int | None = None
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise ScbenchError(f"run.threads={self.threads} must be at least 1, or null for all cores")
+        for name, least in (("threads", 1), ("shards", 1), ("tries", 1), ("gpus", 0), ("mem_mb", 1), ("runtime", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                null = ", or null" if type(self).__dataclass_fields__[name].default is None else ""
+                raise ScbenchError(f"run.{name}={value} must be at least {least}{null}")
 
 
 @dataclass(frozen=True)

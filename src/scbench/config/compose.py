@@ -8,7 +8,7 @@ a method file's values by those under its `presets:`; overrides win over it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from scbench.methods.compose import compose as compose_methods
 from scbench.nearest import hint, nearest
 
 # settings that do not belong to a cell
-WHOLE_SWEEP = ("results", "run.save_ids", "run.retry", "run.threads", "run.bundle")
+WHOLE_SWEEP = ("results", *(f"run.{option.name}" for option in fields(RunConfig)))
 SHARED = ("budget", "history", "query", "compress", "fit", "max_turns", "prompt_style", *WHOLE_SWEEP)
 
 

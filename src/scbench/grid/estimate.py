@@ -6,12 +6,12 @@ L layers, H attention heads and G key-value heads of D values, with b bytes per 
     prefill   = (2·P·T + 2·L·H·D·T²) / flops              once per session, shared by all cells of the family
     extension = 2·P·B·(N + QUESTION) / flops              per cell: questions, and answers that are fed back
     decode    = N · (b·P + B·b·2·L·G·D·T) / bandwidth     per cell: one batch of B branches, N steps
-    memory    = RUNTIME + b·P + (1 + COPIES)·b·2·L·G·D·T
+    memory    = b·P + (1 + copies)·b·2·L·G·D·T + HIDDEN·b·H·D·T
 
 Matrix products cost 2 operations per parameter and token; causal attention costs 4·H·D per layer and pair, for half
-of the T² pairs; a decoding step is bound by reading weights and cache. Methods that keep less are faster: it is an
-upper bound. The CPU's rates were measured with SmolLM2-135M in fp32 on two cores (400 tokens/s of prefill, 12 steps/s);
-those of a GPU are a data-sheet's (A100) at half of its peak, not measured.
+of the T² pairs; a decoding step is bound by reading weights and cache. Memory is weights, the trunk's cache beside
+`copies` of it (a method's own form; all cells' where a family is one batch), and a few activations of the whole prompt.
+Methods that keep less are faster and smaller: it is an upper bound.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scbench.grid.devices import Device
+
 QUESTION = 64  # tokens of a question with its template
-RUNTIME = 2**30  # bytes of interpreter, libraries and activations
 COPIES = 1  # a method's own form of the cache beside the trunk's
+HIDDEN = 4  # activations as large as the hidden states of the whole prompt
 
 
 @dataclass(frozen=True)
@@ -37,57 +39,48 @@ class Shape:
     value_bytes: int
 
     @property
+    def weights(self) -> int:
+        """Bytes of the parameters."""
+        return self.parameters * self.value_bytes
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes of keys and values of one token over all layers."""
         return 2 * self.layers * self.kv_heads * self.head_dim * self.value_bytes
 
 
 @dataclass(frozen=True)
-class Device:
-    """What a device reaches: operations per second in matrix products, bytes per second when it reads memory."""
-
-    name: str
-    flops: float
-    bandwidth: float
-
-
-@dataclass(frozen=True)
 class Work:
-    """The sizes of a family: its cells and sessions, the tokens of a context, turns, and new tokens per turn."""
+    """The sizes of a family: its cells and sessions, the tokens of a context, turns, and new tokens per turn.
+
+    `copies` of the cache are held beside the trunk's.
+    """
 
     cells: int
     sessions: int
     context: int
     turns: int
     new_tokens: int
+    copies: int = COPIES
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds and bytes."""
+    """Seconds, and the bytes of weights, caches and activations."""
 
     seconds: float
     memory: int
 
 
-GPU = Device("cuda", 1.5e14, 1.0e12)
-
-
-def cpu(cores: int) -> Device:
-    """A CPU with so many cores; bandwidth hardly grows with them."""
-    return Device("cpu", 5.4e10 * cores, 6.5e9)
-
-
 def estimate(shape: Shape, work: Work, device: Device) -> Estimate:
     """The formula of this module's docstring."""
-    tokens, steps = work.context, work.new_tokens
-    attention = 2 * shape.layers * shape.heads * shape.head_dim * tokens**2
-    prefill = (2 * shape.parameters * tokens + attention) / device.flops
+    tokens, steps, hidden = work.context, work.new_tokens, shape.heads * shape.head_dim
+    prefill = (2 * shape.parameters * tokens + 2 * shape.layers * hidden * tokens**2) / device.flops
     extension = 2 * shape.parameters * work.turns * (steps + QUESTION) / device.flops
-    weights = shape.parameters * shape.value_bytes
-    decode = steps * (weights + work.turns * tokens * shape.kv_bytes) / device.bandwidth
+    decode = steps * (shape.weights + work.turns * tokens * shape.kv_bytes) / device.bandwidth
     seconds = work.sessions * (prefill + work.cells * (extension + decode))
-    return Estimate(seconds, RUNTIME + weights + (1 + COPIES) * tokens * shape.kv_bytes)
+    activations = HIDDEN * shape.value_bytes * hidden * tokens
+    return Estimate(seconds, shape.weights + (1 + work.copies) * tokens * shape.kv_bytes + activations)
 
 
 def shape_of(config: Mapping[str, Any], value_bytes: int) -> Shape:

@@ -1,56 +1,70 @@
-"""What a family is expected to need on this machine, from its cells: the edge of `scbench.grid.estimate`."""
+"""The sizes of a family, from its cells and its model's configuration."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from scbench.config.cell import Cell, Choice
-from scbench.grid.estimate import GPU, Device, Estimate, Work, cpu, estimate, shape_of
-from scbench.models.files import local_config
+from scbench.grid.demand import Demand
+from scbench.grid.devices import GPU, Device, cpu, named
+from scbench.grid.estimate import COPIES, Work, shape_of
+from scbench.grid.published_sizes import SIZES
+
+HALF, SINGLE = 2, 4  # bytes of a number
 
 
-def forecast(cells: Sequence[Cell]) -> Estimate | None:
-    """The estimate for one family's cells; None if the model's shape or the number of sessions is not known here."""
+def demand(cells: Sequence[Cell], config: Mapping[str, Any] | None) -> Demand | None:
+    """What one family's cells are made of; None if the model's shape or the sizes of its sessions are not known.
+
+    `config` is the model's `config.json`, None where it is not on this machine.
+    """
     first = cells[0]
-    task = first.task.options
-    config = local_config(first.model.build())
-    if task.get("data") is not None:  # whose sizes are known only when it is read
+    work = _work(cells, config)
+    if config is None or work is None:
         return None
-    sizes = [task.get("limit"), task.get("length"), first.max_turns or task.get("turns"), task.get("max_new_tokens")]
-    known = [size for size in sizes if isinstance(size, int)]
-    if config is None or len(known) < len(sizes):
-        return None
-    device = device_of(first.engine)
+    dtype = first.model.options.get("dtype", "auto")
     try:
-        shape = shape_of(config, _value_bytes(first.model, device))
+        shape = shape_of(config, SINGLE if dtype == "float32" else HALF)
     except KeyError:  # no plain transformer, for which alone the formula holds
         return None
-    return estimate(shape, Work(len(cells), *known), device)
+    device = str(first.engine.options.get("device", "auto"))
+    return Demand(shape, work, dtype == "auto", device, first.model.options.get("parallel", 1))
 
 
-def resources(cells: Sequence[Cell]) -> dict[str, int]:
-    """For the workflow: `mem_mb`, and `runtime` in minutes (5 + 3 × the estimate); empty if unknown."""
-    expected = forecast(cells)
-    if expected is None:
-        return {}
-    return {
-        "mem_mb": math.ceil(expected.memory / 2**20),
-        "runtime": 5 + math.ceil(3 * expected.seconds / 60),
-    }
+def _work(cells: Sequence[Cell], config: Mapping[str, Any] | None) -> Work | None:
+    first = cells[0]
+    task = first.task.options
+    sessions, context, turns = task.get("limit"), task.get("length"), task.get("turns")
+    if task.get("data") is not None:
+        published = SIZES.get(getattr(first.task.type, "published", ""))
+        if published is None:
+            return None
+        window = _window(first.model, config) or published.context
+        sessions = min(published.sessions, sessions or published.sessions)
+        context, turns = min(published.context, window), min(published.turns, first.max_turns or published.turns)
+    elif first.max_turns is not None:
+        turns = first.max_turns
+    together = first.engine.options.get("batch") == "family"
+    match (sessions, context, turns, task.get("max_new_tokens")):
+        case (int(), int(), int(), int(tokens)):
+            return Work(len(cells), sessions, context, turns, tokens, len(cells) if together else COPIES)
+    return None
 
 
-def device_of(engine: Choice) -> Device:
-    """The device that the engine will take here."""
-    wanted = engine.options.get("device", "auto")
-    if wanted == "cuda" or (wanted == "auto" and Path("/dev/nvidia0").exists()):
-        return GPU
-    return cpu(os.cpu_count() or 1)
+def _window(model: Choice, config: Mapping[str, Any] | None) -> int | None:
+    given = model.options.get("window")
+    found = (config or {}).get("max_position_embeddings") if given is None else given
+    return found if isinstance(found, int) else None
 
 
-def _value_bytes(model: Choice, device: Device) -> int:
-    """Bytes of one stored number; `auto` is single precision on a CPU and half elsewhere."""
-    dtype = model.options.get("dtype", "auto")
-    return 4 if dtype == "float32" or (dtype == "auto" and device is not GPU) else 2
+def device_here() -> Device:
+    """What a job on this machine takes."""
+    return GPU if Path("/dev/nvidia0").exists() else cpu(os.cpu_count() or 1)
+
+
+def device_of(name: str | None, cores: int) -> Device:
+    """The device that a profile names, or this machine's; raises `ScbenchError` for a name that is not known."""
+    return device_here() if name is None else named(name, cores)

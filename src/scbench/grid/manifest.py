@@ -10,6 +10,9 @@ from typing import Any, Self
 
 from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.errors import ScbenchError
+from scbench.grid.demand import Demand
+from scbench.grid.estimate import Shape, Work
+from scbench.grid.shard import WHOLE, Shard, shards
 from scbench.results.files import write_json_atomic
 
 
@@ -26,13 +29,14 @@ class Source:
 class Family:
     """Cells that share one prefill: the unit of execution. `cells` are fingerprints, `source` is a Source's id.
 
-    `resources` is what the run is expected to need: `mem_mb`, and `runtime` in minutes.
+    `demand` are the sizes of its work, None where they are not known; it is cut into `shards` jobs.
     """
 
     id: str
     source: str
     cells: tuple[str, ...]
-    resources: Mapping[str, int]
+    demand: Demand | None = None
+    shards: int = 1
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,17 @@ class Manifest:
         """The file of a source's sessions."""
         return self.root / "sessions" / f"{source}.jsonl"
 
-    def stamp(self, family: str) -> Path:
-        """The file that says that a family has run, and with which outcomes."""
-        return self.folder / "stamps" / f"{family}.json"
+    def stamp(self, family: str, shard: Shard = WHOLE) -> Path:
+        """The file that says that a family, or a shard of it, has run, and with which outcomes."""
+        return self.folder / "stamps" / f"{family}{'' if shard.of == 1 else f'.{shard}'}.json"
+
+    def tries(self, family: str, shard: Shard = WHOLE) -> Path:
+        """The file that says how the jobs of a family, or of a shard of it, have ended that did not finish."""
+        return self.folder / "tries" / self.stamp(family, shard).name
+
+    def stamps(self, *families: Family) -> list[Path]:
+        """The stamps of all jobs of these families, or of all families."""
+        return [self.stamp(one.id, shard) for one in families or self.families for shard in shards(one.shards)]
 
     def family(self, name: str) -> Family:
         """The family of that id; raises `ScbenchError` if there is none."""
@@ -120,9 +132,17 @@ class Manifest:
             run=RunConfig(**data["run"]),
             cells={name: Cell.from_dict(cell) for name, cell in data["cells"].items()},
             hashes=data["hashes"],
-            families=tuple(Family(**{**item, "cells": tuple(item["cells"])}) for item in data["families"]),
+            families=tuple(_family(item) for item in data["families"]),
             sources={
                 name: Source(name, Choice(**item["task"]), Choice(**item["model"]))
                 for name, item in data["sources"].items()
             },
         )
+
+
+def _family(item: Mapping[str, Any]) -> Family:
+    """A family; those that earlier versions planned have no sizes, and one job."""
+    sizes = item.get("demand")
+    if sizes is not None:
+        sizes = Demand(**{**sizes, "shape": Shape(**sizes["shape"]), "work": Work(**sizes["work"])})
+    return Family(item["id"], item["source"], tuple(item["cells"]), sizes, item.get("shards", 1))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from scbench.config.cell import Cell
+from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.config.compose import WHOLE_SWEEP, CommandLine, compose, read, results_folder
 from scbench.config.files import layers
 from scbench.config.tree import open_tree
 from scbench.errors import ScbenchError
 from scbench.grid.cells import canonical, digest, family_id, named, source_id
-from scbench.grid.forecast import resources
+from scbench.grid.forecast import demand
 from scbench.grid.hashes import Hashes
 from scbench.grid.manifest import Family, Manifest, Source
+from scbench.models.files import local_config
 
 
 def ensure(overrides: Sequence[str], conf: Path) -> Manifest:
@@ -50,7 +52,7 @@ def plan(overrides: Sequence[str], conf: Path) -> Manifest:
     path = locate(overrides, conf)
     hashes = Hashes()
     cells = named((cell, hashes.of(cell)) for cell in map(canonical, composition.cells))
-    sources, families = _grouped(cells, hashes, composition.run.bundle)
+    sources, families = _grouped(cells, hashes, composition.run)
     return Manifest(
         root=path.parent.parent,
         sweep=path.parent.name,
@@ -64,18 +66,41 @@ def plan(overrides: Sequence[str], conf: Path) -> Manifest:
     )
 
 
-def _grouped(cells: Mapping[str, Cell], hashes: Hashes, bundle: bool) -> tuple[dict[str, Source], tuple[Family, ...]]:
+def _grouped(cells: Mapping[str, Cell], hashes: Hashes, run: RunConfig) -> tuple[dict[str, Source], tuple[Family, ...]]:
     sources: dict[str, Source] = {}
     members: dict[tuple[str, str], list[str]] = {}
     for name, cell in cells.items():
         source = source_id(cell, hashes.of_sessions(cell))
         sources.setdefault(source, Source(source, cell.task, cell.model))
-        members.setdefault((family_id(cell, bundle), source), []).append(name)
+        members.setdefault((family_id(cell, run.bundle), source), []).append(name)
+    configs = Configs()
     families = tuple(
-        Family(family, source, tuple(names), resources([cells[name] for name in names]))
+        _family(family, source, names, [cells[name] for name in names], configs, run.shards)
         for (family, source), names in members.items()
     )
     return sources, families
+
+
+class Configs:
+    """The configurations of models, each read once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Mapping[str, Any] | None] = {}
+
+    def of(self, model: Choice) -> Mapping[str, Any] | None:
+        """The model's `config.json`; None if it is not known on this machine."""
+        key = repr(model)
+        if key not in self._known:
+            self._known[key] = local_config(model.build())
+        return self._known[key]
+
+
+def _family(
+    name: str, source: str, names: Sequence[str], cells: Sequence[Cell], configs: Configs, wanted: int
+) -> Family:
+    sizes = demand(cells, configs.of(cells[0].model))
+    most = cells[0].task.options.get("limit") if sizes is None else sizes.work.sessions
+    return Family(name, source, tuple(names), sizes, wanted if most is None else min(wanted, most))
 
 
 def _inputs(overrides: Sequence[str], conf: Path) -> str:

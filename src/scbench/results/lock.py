@@ -27,17 +27,56 @@ def writer_lock(path: Path, writes: Path, wait: float | None, on_wait: Callable[
     long as it takes). Raises `ScbenchError` naming the holder when that time is over. The file is never
     deleted: a waiter may have it open.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise ScbenchError(f"cannot open the lock {path}: {error.strerror}") from error
+    descriptor = _opened(path)
     try:
         _acquire(descriptor, path, writes, wait, on_wait)
         _name_holder(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def sharding_lock(path: Path, of: int, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Share the lock file `path` with all that cut the same sessions into `of` shards.
+
+    Others wait until the last of these is gone, so that no session is computed under two cuts at once. Raises
+    `ScbenchError` where the file system has no such locks.
+    """
+    descriptor = _opened(path)
+    try:
+        reminded = None
+        while not _shares(descriptor, path, of):
+            now = time.monotonic()
+            if reminded is None or now - reminded >= REMIND_SECONDS:
+                on_wait(f"waiting for jobs that cut the sessions of {path.parent} in another way than into {of}")
+                reminded = now
+            time.sleep(POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _shares(descriptor: int, path: Path, of: int) -> bool:
+    """Hold the lock together with those of the same cut; if nobody holds it, this cut is written down first."""
+    cut = b"%d" % of
+    if _try(descriptor, path, fcntl.LOCK_SH):
+        if os.pread(descriptor, 32, 0) == cut:
+            return True
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    if not _try(descriptor, path, fcntl.LOCK_EX):
+        return False
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, cut, 0)
+    return _try(descriptor, path, fcntl.LOCK_SH) and os.pread(descriptor, 32, 0) == cut  # between the two it was free
+
+
+def _opened(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise ScbenchError(f"cannot open the lock {path}: {error.strerror}") from error
 
 
 def _acquire(descriptor: int, path: Path, writes: Path, wait: float | None, on_wait: Callable[[str], None]) -> None:
@@ -53,9 +92,9 @@ def _acquire(descriptor: int, path: Path, writes: Path, wait: float | None, on_w
         time.sleep(POLL_SECONDS)
 
 
-def _try(descriptor: int, path: Path) -> bool:
+def _try(descriptor: int, path: Path, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,14 @@ class CellStore:
         """The ids of the sessions that have all their lines."""
         return frozenset(block.session for block in self._blocks())
 
+    def drop_failed(self, sessions: Collection[str]) -> None:
+        """Drop those of these sessions that failed; waits for the file's writer.
+
+        Raises `ScbenchError` when the file is damaged before its tail.
+        """
+        with writer_lock(self.lock_path, self.path, None, _log.warning):
+            self._drop_failed(sessions)
+
     @contextmanager
     def writer(
         self,
@@ -87,9 +95,9 @@ class CellStore:
             return []
         return _parse(content, self.path, self.fingerprint)
 
-    def _drop_failed(self) -> None:
+    def _drop_failed(self, sessions: Collection[str] | None = None) -> None:
         blocks = self._blocks()
-        kept = [block for block in blocks if not any(record.outcome in FAILED for record in block.records)]
+        kept = [block for block in blocks if not (block.failed and (sessions is None or block.session in sessions))]
         if len(kept) < len(blocks):
             content = self.path.read_bytes()
             write_bytes_atomic(self.path, b"".join(content[block.start : block.stop] for block in kept))
@@ -134,6 +142,16 @@ class SessionWriter:
         ) from cause
 
 
+def stores(root: Path, fingerprint: str) -> list[CellStore]:
+    """The record files of a cell that are there, whatever wrote them."""
+    return [CellStore(root, fingerprint, path.stem) for path in sorted((root / "cells" / fingerprint).glob("*.jsonl"))]
+
+
+def finished(root: Path, fingerprint: str) -> frozenset[str]:
+    """The ids of the sessions of a cell that have all their lines, in any of its files."""
+    return frozenset(session for store in stores(root, fingerprint) for session in store.finished())
+
+
 def read_cell(root: Path, fingerprint: str) -> list[Record]:
     """The records of all shards of a cell, sorted by session, then turn.
 
@@ -141,12 +159,14 @@ def read_cell(root: Path, fingerprint: str) -> list[Record]:
     """
     records: list[Record] = []
     owner: dict[str, Path] = {}
-    for path in sorted((root / "cells" / fingerprint).glob("*.jsonl")):
-        shard = CellStore(root, fingerprint, path.stem).read()
+    for store in stores(root, fingerprint):
+        shard = store.read()
         for session in dict.fromkeys(record.session for record in shard):
             if session in owner:
-                raise ScbenchError(f"session {session!r} is in {owner[session]} and in {path}; delete one of them")
-            owner[session] = path
+                raise ScbenchError(
+                    f"session {session!r} is in {owner[session]} and in {store.path}; delete one of them"
+                )
+            owner[session] = store.path
         records += shard
     return sorted(records, key=lambda record: (record.session, record.turn))
 
@@ -159,6 +179,11 @@ class Block:
     records: tuple[Record, ...]
     start: int
     stop: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether a turn ran out of memory or time, or ended in an error."""
+        return any(record.outcome in FAILED for record in self.records)
 
 
 def _parse(content: bytes, path: Path, fingerprint: str) -> list[Block]:

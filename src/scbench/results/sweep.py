@@ -44,9 +44,7 @@ def read_sweep(manifest_path: Path) -> Sweep:
     manifest = Manifest.read(manifest_path.resolve())
     ids = {source: _session_ids(manifest.sessions(source)) for source in manifest.sources}
     source_of = {cell: family.source for family in manifest.families for cell in family.cells}
-    failed = {
-        cell: reason for family in manifest.families for cell, reason in _failures(manifest.stamp(family.id)).items()
-    }
+    failed = {cell: reason for stamp in manifest.stamps() for cell, reason in _failures(stamp).items()}
     return Sweep(
         name=manifest.sweep,
         folder=manifest.folder,

@@ -6,25 +6,29 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scbench.config.cell import Cell, Choice
 from scbench.engine.answer import Decoder
 from scbench.engine.config import ATTENTION, EngineConfig
 from scbench.engine.diagnostics import STATES_REFUSED
+from scbench.engine.failure import Failure
 from scbench.engine.probe import Probe, attention_of
 from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
+from scbench.grid.shard import WHOLE, Shard, shards
 from scbench.methods.base import Method
 from scbench.models.model import load_tokenizer, settings, window
 from scbench.record import Record
 from scbench.results.files import write_json_atomic
-from scbench.results.store import CellStore, SessionWriter
+from scbench.results.lock import sharding_lock
+from scbench.results.store import CellStore, SessionWriter, finished, read_cell, stores
 from scbench.run.loading import Load, Loaded, load_decoder
 from scbench.run.progress import Progress
-from scbench.run.recording import Recorder, provenance
+from scbench.run.recording import Recorder, code_provenance, provenance
+from scbench.run.tries import failure, noted
 from scbench.run.work import Work, check_session, prepare
 from scbench.tasks.session import Session
 from scbench.tasks.sessions import read as read_sessions
@@ -38,45 +42,66 @@ class FamilySummary:
 
     family: str
     cells: Mapping[str, Mapping[str, object]]
+    shard: Shard = WHOLE
 
 
-def run_family(manifest_path: Path, family_id: str, progress: Progress, load: Load = load_decoder) -> FamilySummary:
-    """Compute what the family's cells lack. A session that was finished before is not touched.
+def run_family(
+    manifest_path: Path, family_id: str, progress: Progress, load: Load = load_decoder, shard: Shard = WHOLE
+) -> FamilySummary:
+    """Compute what the family's cells lack of a shard of the sessions. One that was finished before is not touched.
 
-    A session that fails in one cell is a record there; a model or data that cannot be had fails the cells in the
-    summary. Waits for another process that writes the same cells. Raises ScbenchError where nothing can be written.
+    A session that fails in one cell is a record there, and so is each one left when SLURM has ended the job as often as
+    it may; a model or data that cannot be had fails the cells in the summary. Waits for another process that writes the
+    same cells. Raises ScbenchError where nothing can be written.
     """
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
+    path = manifest.sessions(family.source)
     try:
-        sessions = _session_ids(manifest.sessions(family.source))
-        with _writers(manifest, family) as writers:
-            computed = _compute(manifest, family, sessions, writers, progress, load)
+        sessions = _session_ids(path, shard)
+        with _writers(manifest, family, shard, sessions) as writers, noted(manifest.tries(family.id, shard)) as tries:
+            done = {name: finished(manifest.root, name) for name in family.cells}
+            lacking = {s: names for s in sessions if (names := [name for name in family.cells if s not in done[name]])}
+            ended = failure(tries, manifest.run.tries)
+            if not lacking:  # then no model is loaded
+                computed: Counter[str] = Counter()
+            elif ended is not None:
+                computed = _close(manifest, path, lacking, writers, ended)
+            else:
+                computed = _compute(manifest, family, lacking, writers, progress, load)
+            counts = {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells}
     except _CannotRun as reason:
-        return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells})
-    return FamilySummary(family.id, {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells})
+        return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells}, shard)
+    return FamilySummary(family.id, counts, shard)
 
 
 class _CannotRun(ScbenchError):
     """What the whole family needs cannot be had."""
 
 
-def _session_ids(path: Path) -> list[str]:
-    """The ids of a source's sessions; the sessions themselves are read again one at a time, as books are large."""
+def _session_ids(path: Path, shard: Shard) -> list[str]:
+    """The ids of a shard's sessions; the sessions themselves are read again one at a time, as books are large."""
     try:
-        return [session.id for session in read_sessions(path)]
+        return [session.id for place, session in enumerate(read_sessions(path)) if shard.takes(place)]
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
 
 
 @contextmanager
-def _writers(manifest: Manifest, family: Family) -> Iterator[dict[str, SessionWriter]]:
+def _writers(
+    manifest: Manifest, family: Family, shard: Shard, sessions: Sequence[str]
+) -> Iterator[dict[str, SessionWriter]]:
     """The one writer of every cell's record file; always taken in the same order, so that two runs never deadlock."""
+    retry = manifest.run.retry
     with ExitStack() as stack:
         writers = {}
         for name in sorted(family.cells):
-            store = CellStore(manifest.root, name)
-            writers[name] = stack.enter_context(store.writer(retry_failed=manifest.run.retry))
+            store = CellStore(manifest.root, name, shard.file)
+            stack.enter_context(sharding_lock(store.path.with_name("shards.lock"), shard.of, _log.warning))
+            writers[name] = stack.enter_context(store.writer(retry_failed=retry))
+            for other in stores(manifest.root, name) if retry else ():
+                if other.shard not in {one.file for one in shards(shard.of)}:  # what was cut in another way
+                    other.drop_failed(sessions)
             described = store.path.with_name("cell.json")
             if not described.exists():
                 write_json_atomic(described, {**manifest.cells[name].to_dict(), "hashes": manifest.hashes[name]})
@@ -86,17 +111,13 @@ def _writers(manifest: Manifest, family: Family) -> Iterator[dict[str, SessionWr
 def _compute(
     manifest: Manifest,
     family: Family,
-    sessions: Sequence[str],
+    lacking: Mapping[str, Sequence[str]],
     writers: Mapping[str, SessionWriter],
     progress: Progress,
     load: Load,
 ) -> Counter[str]:
-    """Run the sessions that some cell lacks; how many were computed, per cell. Without any, no model is loaded."""
-    finished = {name: CellStore(manifest.root, name).finished() for name in family.cells}
-    lacking = {s: names for s in sessions if (names := [name for name in family.cells if s not in finished[name]])}
+    """Run the sessions that some cell lacks, which are `lacking` with these cells; how many were computed, per cell."""
     computed: Counter[str] = Counter()
-    if not lacking:
-        return computed
     some = manifest.cells[family.cells[0]]
     path = manifest.sessions(family.source)
     engine: EngineConfig = some.engine.build()
@@ -112,6 +133,26 @@ def _compute(
             _append(writers[name], records, manifest.cells[name])
             computed[name] += 1
     return computed
+
+
+def _close(
+    manifest: Manifest,
+    path: Path,
+    lacking: Mapping[str, Sequence[str]],
+    writers: Mapping[str, SessionWriter],
+    ended: Failure,
+) -> Counter[str]:
+    """Record how the tries ended for the sessions that they left, without a model; how many, per cell."""
+    _log.warning("%s; %d sessions are left, and recorded as %s", ended.detail, len(lacking), ended.outcome)
+    closed: Counter[str] = Counter()
+    recorder = Recorder(lambda tokens: "", code_provenance(), manifest.run.save_ids)
+    for session in (session for session in read_sessions(path) if session.id in lacking):
+        for name in lacking[session.id]:
+            cell = manifest.cells[name]
+            work = Work(replace(session, turns=session.turns[: cell.max_turns]), {name: cell})
+            _append(writers[name], recorder.failed(work, name, ended), cell)
+            closed[name] += 1
+    return closed
 
 
 def _choices(cells: Iterable[Cell]) -> list[Choice]:
@@ -178,7 +219,7 @@ def _answered(
 
 def _counts(manifest: Manifest, name: str, sessions: Sequence[str], computed: int) -> dict[str, object]:
     wanted = set(sessions)
-    records = [record for record in CellStore(manifest.root, name).read() if record.session in wanted]
+    records = [record for record in read_cell(manifest.root, name) if record.session in wanted]
     return {
         "sessions": len({record.session for record in records}),
         "computed": computed,

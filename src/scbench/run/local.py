@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scbench.errors import ScbenchError
-from scbench.grid.manifest import Family, Manifest
+from scbench.grid.manifest import Manifest
+from scbench.grid.shard import Shard, shards
 from scbench.run.progress import Progress
 from scbench.run.stamps import forget_failures, write_stamp
 
@@ -27,9 +28,9 @@ def write_sessions(manifest: Manifest, source_id: str) -> None:
         write_failure(path, str(error))
 
 
-def run_family(manifest: Manifest, family_id: str, progress: Progress) -> None:
-    """Compute what a family's cells still lack, and leave its stamp."""
-    _run_families(manifest, [manifest.family(family_id)], progress)
+def run_family(manifest: Manifest, family_id: str, shard: Shard, progress: Progress) -> None:
+    """Compute what a family's cells still lack of a shard of their sessions, and leave its stamp."""
+    _run(manifest, [(family_id, shard)], progress)
 
 
 def run_here(manifest: Manifest, progress: Progress) -> None:
@@ -38,12 +39,12 @@ def run_here(manifest: Manifest, progress: Progress) -> None:
     for source in manifest.sources:
         if not manifest.sessions(source).exists():
             write_sessions(manifest, source)
-    _run_families(manifest, manifest.families, progress)
+    _run(manifest, [(family.id, shard) for family in manifest.families for shard in shards(family.shards)], progress)
 
 
-def _run_families(manifest: Manifest, families: Sequence[Family], progress: Progress) -> None:
+def _run(manifest: Manifest, jobs: Sequence[tuple[str, Shard]], progress: Progress) -> None:
     from scbench.run import family, loading  # import torch
 
     latest = loading.Latest()
-    for one in families:
-        write_stamp(manifest, family.run_family(manifest.path, one.id, progress, latest))
+    for one, shard in jobs:
+        write_stamp(manifest, family.run_family(manifest.path, one, progress, latest, shard))

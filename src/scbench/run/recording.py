@@ -106,15 +106,22 @@ def provenance(loaded: LoadedModel) -> dict[str, str]:
     """Where the numbers of this run come from, besides what the cell's own file says."""
     device = loaded.model.device
     return {
+        **code_provenance(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x{torch.get_num_threads()}",
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "model_commit": loaded.commit,
+    }
+
+
+def code_provenance() -> dict[str, str]:
+    """The part of it that needs no model."""
+    return {
         "scbench": scbench.__version__,
         "commit": _commit(),
         "engine_revision": str(ENGINE_REVISION),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "packages": _packages(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x{torch.get_num_threads()}",
-        "dtype": str(loaded.model.dtype).removeprefix("torch."),
-        "model_commit": loaded.commit,
     }
 
 

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 
 def write_stamp(manifest: Manifest, summary: FamilySummary) -> None:
-    """Write the stamp of a family that has run."""
-    write_json_atomic(manifest.stamp(summary.family), {"family": summary.family, "cells": dict(summary.cells)})
+    """Write the stamp of a family, or of a shard of it, that has run."""
+    stamp = {"family": summary.family, "shard": str(summary.shard), "cells": dict(summary.cells)}
+    write_json_atomic(manifest.stamp(summary.family, summary.shard), stamp)
 
 
 def failed_cells(manifest: Manifest) -> dict[str, str]:
     """Why cells could not run at all, by name."""
-    stamps = [manifest.stamp(family.id) for family in manifest.families]
-    cells = [item for stamp in stamps if stamp.exists() for item in json.loads(stamp.read_text())["cells"].items()]
+    cells = [
+        item for stamp in manifest.stamps() if stamp.exists() for item in json.loads(stamp.read_text())["cells"].items()
+    ]
     return {name: summary["failed"] for name, summary in cells if "failed" in summary}
 
 
@@ -30,8 +32,7 @@ def forget_failures(manifest: Manifest) -> None:
 
     A session that ran out of memory or time is no such failure: it has its record, and `run.retry` repeats it.
     """
-    for family in manifest.families:
-        stamp = manifest.stamp(family.id)
+    for stamp in manifest.stamps():
         if stamp.exists() and any("failed" in cell for cell in json.loads(stamp.read_text())["cells"].values()):
             stamp.unlink()
     for source in manifest.sources:

@@ -84,8 +84,7 @@ def _files(manifest: Manifest, sweep: Sweep, drawn: Mapping[str, bytes]) -> Iter
 
 def _made(manifest: Manifest) -> Iterator[Path]:
     yield from (manifest.folder / name for name in SCORED)
-    stamps = (manifest.stamp(family.id) for family in manifest.families)
-    yield from (path for path in stamps if path.exists())
+    yield from (path for path in manifest.stamps() if path.exists())
     tables = (manifest.folder / "tables").rglob("*")
     yield from (path for path in tables if path.is_file() and path.suffix in SUFFIXES and not _hidden(path))
 
