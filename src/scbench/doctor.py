@@ -84,7 +84,7 @@ def _sharing(seen: int, named: tuple[str, ...]) -> Iterator[str]:
 
 def _scheduler() -> Iterator[str]:
     yield f"ok  configuration: {find_conf()}"
-    for name, file in (("default", ROOT / "profiles/default"), ("slurm", ROOT / "slurm")):
+    for name, file in (("default", ROOT / "profiles/default"), ("slurm", ROOT / "profiles/slurm")):
         there = (file / "config.yaml").is_file()
         yield f"ok  profile {name}: {file}" if there else f"--  profile {name}: {file}/config.yaml is missing"
     if shutil.which("sbatch"):

@@ -303,7 +303,7 @@ def test_the_conf_folder_is_named_by_the_environment_or_lies_here(
     monkeypatch.chdir(tmp_path / "empty")
     assert find_conf() == CONF.resolve()
     monkeypatch.setenv("SCBENCH_CONF", str(tmp_path / "empty"))
-    with pytest.raises(ScbenchError, match=r"no config\.yaml in .*empty"):
+    with pytest.raises(ScbenchError, match=r"SCBENCH_CONF=.*empty: has neither config\.yaml nor one of"):
         find_conf()
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from scbench.cli import (
     claiming,
     conformance,
+    fetching,
     jobs,
     listing,
     runs,
@@ -18,6 +19,7 @@ from scbench.cli import (
     searching,
     sharing,
     showing,
+    starting,
     tracking,
     training,
 )
@@ -81,11 +83,26 @@ COMMANDS = {
         OVERRIDES,
         ("scbench run experiment=smoke", "scbench run experiment=smoke method=streaming_llm budget=64,128"),
     ),
+    "fetch": Command(
+        "bring weights, tokenizers and data of a sweep here, for machines without a network",
+        fetching.run,
+        {**_OVERRIDES, "--dry-run": {"action": "store_true", "help": "say what is missing and how large it is"}},
+        OVERRIDES + "\n\nwhat is here already is not fetched again, and what was interrupted goes on (docs/data.md)",
+        ("scbench fetch experiment=paper --dry-run", "scbench fetch experiment=paper model=llama3_1_8b"),
+    ),
     "list": Command(
         "list the models, methods, tasks, modes or experiments that conf/ offers",
         listing.run,
         {"kind": {"choices": tuple(listing.GROUPS), "metavar": "KIND", "help": ", ".join(listing.GROUPS)}},
         examples=("scbench list methods", "scbench list experiments"),
+    ),
+    "init": Command(
+        "write into this folder what is adapted: slurm/ (snakemake's profile) and conf/experiment/mine.yaml",
+        starting.run,
+        {},
+        "a conf/ in the current folder adds to scbench's own, file by file, and its files win; with a config.yaml of\n"
+        "its own it stands alone (docs/install.md)",
+        ("scbench init",),
     ),
     "check-method": Command(
         "certify a method: try in the engine what every method must satisfy",
@@ -217,11 +234,22 @@ COMMANDS = {
     ),
     "tables": _job("write the tables of a scored sweep", jobs.tables, "tables"),
     "report": _job("write the HTML report of a scored sweep", jobs.report, "report"),
-    "track": _job(
-        "log a scored sweep to MLflow",
-        jobs.track,
-        "track",
-        **{"--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"}},
+    "track": Command(
+        "send scored sweeps to an MLflow server; with --manifest, log one when it ends (a job of the workflow)",
+        tracking.track,
+        {
+            "sweeps": {"nargs": "*", "metavar": "SWEEP", "help": "by name or folder (all of results/)"},
+            "--to": {"metavar": "URI", "help": "of the server, or of a database (sqlite:///FILE)"},
+            "--manifest": {"type": Path, "metavar": "FILE", "help": "results/<sweep>/manifest.json"},
+            "--artifacts": {"action": "store_true", "help": "of a tracked sweep: its tables, figures and report"},
+        },
+        "for sweeps that ran where the server could not be reached. What is there already is not sent again, and what\n"
+        "was interrupted goes on (docs/mlflow.md)",
+        (
+            "scbench track --to http://127.0.0.1:5000",
+            "scbench track smoke --to sqlite:///shared.db",
+            "scbench track --manifest results/smoke/manifest.json",
+        ),
     ),
     "show": Command(
         "print a scored sweep: its cells, failures and files; its turns, budgets or stages; or one dialogue",

@@ -28,9 +28,7 @@ def sweep(arguments: argparse.Namespace) -> NoReturn:
 
     snakefile = ROOT / "Snakefile"
     if not snakefile.is_file():
-        raise ScbenchError(
-            f"{snakefile} is missing: `scbench sweep` needs a clone of the repository (pip install -e .)"
-        )
+        raise ScbenchError(f"{snakefile} is missing: install scbench again (a wheel, or pip install -e . in a clone)")
     manifest = ensure(arguments.overrides, find_conf())
     # --config last: snakemake keeps the last one
     quiet = [] if VERBOSE & set(arguments.rest) else QUIET

@@ -1,8 +1,8 @@
-"""The folder `conf/` as Hydra sees it: one group per axis, each file composed once."""
+"""The configuration as Hydra sees it: one group per axis, each file composed once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from scbench.config.files import AXES, names
+from scbench.config.files import AXES, MAIN, find, layers, names
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
 
@@ -28,10 +29,24 @@ def open_tree(folder: Path) -> Iterator[ConfTree]:
     enclosing = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(folder.resolve())):
-            yield ConfTree(GlobalHydra.instance().config_loader(), folder)
+        first, *others = layers(folder.resolve())
+        with initialize_config_dir(version_base="1.3", config_dir=str(first)):
+            yield ConfTree(_looking_in(GlobalHydra.instance().config_loader(), others), folder)
     finally:
         GlobalHydra.instance().hydra = enclosing
+
+
+def _looking_in(loader: ConfigLoader, folders: Sequence[Path]) -> ConfigLoader:
+    """The loader, looking for files in these folders too, behind its main one.
+
+    Hydra's own `hydra.searchpath` would be unknown to its `glob()`; as with the parser (grammar.py), this touches what
+    is no public interface.
+    """
+    path = loader.get_search_path()
+    for folder in reversed(folders):
+        path.append("scbench", f"file://{folder}", anchor=SearchPathQuery(provider="main", path=None))
+    loader.repository.initialize_sources(path)  # type: ignore[attr-defined]
+    return loader
 
 
 class ConfTree:
@@ -63,7 +78,7 @@ class ConfTree:
         composed = self._compose("config", return_hydra_config=True)
         chosen = composed.pop("hydra")["runtime"]["choices"]
         if missing := [axis for axis in AXES if not chosen.get(axis)]:
-            raise ScbenchError(f"{self.folder / 'config.yaml'} names no default for {', '.join(missing)}")
+            raise ScbenchError(f"{find(self.folder, MAIN)} names no default for {', '.join(missing)}")
         settings = {key: value for key, value in composed.items() if key not in AXES}
         return {axis: chosen[axis] for axis in AXES}, settings
 
@@ -74,7 +89,7 @@ class ConfTree:
             # hydra's own node has values that exist only inside a Hydra application
             return _plain(composed, resolve=not return_hydra_config)
         except (HydraException, OmegaConfBaseException) as error:
-            file = self.folder / f"{config_name}.yaml"
+            file = find(self.folder, f"{config_name}.yaml")
             raise ScbenchError(f"{file}: {str(error).splitlines()[0]}") from error
         except YAMLError as error:  # names file, line and column in several lines
             raise ScbenchError(" ".join(str(error).split())) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scbench.config.files import find
 from scbench.errors import ScbenchError
 from scbench.findings.claims import FILE, STATISTICS, Claim, read_claims
 from scbench.findings.measure import Finding, findings
@@ -22,7 +23,7 @@ NOTE = (
 
 def write_findings(manifest: Path, conf: Path, page: Path) -> Table:
     """Measure the claims of `conf/findings.yaml` on a sweep that has been scored, and write the page."""
-    file = conf / FILE
+    file = find(conf, FILE)
     if not file.is_file():
         raise ScbenchError(f"{file}: no such file; it says what is claimed")
     summary = read_summary(manifest)

@@ -9,6 +9,7 @@ from typing import Any
 
 from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.config.compose import WHOLE_SWEEP, CommandLine, compose, read, results_folder
+from scbench.config.files import layers
 from scbench.config.tree import open_tree
 from scbench.errors import ScbenchError
 from scbench.grid.cells import canonical, digest, family_id, named, source_id
@@ -106,7 +107,7 @@ def _inputs(overrides: Sequence[str], conf: Path) -> str:
     """A hash of the overrides, of every configuration file and of the package's sources."""
     sha = hashlib.sha256(repr(tuple(overrides)).encode())
     package = Path(__file__).parents[1]
-    for folder, pattern in ((conf, "*.yaml"), (package, "*.py")):
+    for folder, pattern in (*((layer, "*.yaml") for layer in layers(conf)), (package, "*.py")):
         for file in sorted(folder.rglob(pattern)):
             sha.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes() + b"\0")
     return sha.hexdigest()[:16]

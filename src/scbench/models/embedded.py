@@ -70,10 +70,8 @@ def ensure(path: str) -> Path:
     folder = bundled(path)
     if folder is not None:
         return folder
-    package = _package(path)
-    name = path.removeprefix(PREFIX)
-    target = cache_folder() / "models" / f"{name}-{package.sha256[:8]}-{CONVERSION}"
-    if (target / "checksums.json").exists():
+    package, name, target = _package(path), path.removeprefix(PREFIX), _target(path)
+    if made(path) is not None:
         return _checked(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
@@ -88,6 +86,16 @@ def ensure(path: str) -> Path:
             if not (target / "checksums.json").exists():
                 raise
     return target
+
+
+def made(path: str) -> Path | None:
+    """The folder of the model's files, where they have been made; None where `ensure` would have work to do."""
+    folder = bundled(path) or _target(path)
+    return folder if folder == bundled(path) or (folder / "checksums.json").exists() else None
+
+
+def _target(path: str) -> Path:
+    return cache_folder() / "models" / f"{path.removeprefix(PREFIX)}-{_package(path).sha256[:8]}-{CONVERSION}"
 
 
 def _checked(target: Path) -> Path:

@@ -87,7 +87,7 @@ def identity(config: ModelConfig, option: str = "model.path") -> dict[str, str]:
     folder = Path(config.path)
     if folder.is_dir():
         return _folder_identity(folder)
-    if _is_local(config.path):
+    if is_local(config.path):
         raise ScbenchError(f"{option}={config.path}: no such folder")
     return {"hub": config.path, "revision": config.revision or "main"}
 
@@ -190,7 +190,7 @@ def _source(config: ModelConfig) -> str:
     return str(random_weights.ensure(config.path)) if random_weights.is_random(config.path) else config.path
 
 
-def _is_local(path: str) -> bool:
+def is_local(path: str) -> bool:
     """Hub ids look like `name` or `owner/name`; anything else can only be a path."""
     return path.startswith((".", "/", "~")) or path.count("/") > 1
 
@@ -210,8 +210,8 @@ class explained:
         if isinstance(error, (OSError, ValueError, KeyError)):
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ScbenchError(
-                f"{self.setting}: cannot be loaded ({first}); give a folder with safetensors, or fetch the "
-                "model on a machine with network first"
+                f"{self.setting}: cannot be loaded ({first}); run `scbench fetch` with the same overrides "
+                "where there is a network, or give a folder with safetensors"
             ) from error
 
 

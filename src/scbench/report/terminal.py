@@ -14,6 +14,7 @@ from rich.text import Text
 
 from scbench.grid.manifest import Manifest
 from scbench.record import Outcome
+from scbench.results.agreement import agreement_table
 from scbench.results.comparison_tables import budgets_table
 from scbench.results.dialogue import read_dialogue
 from scbench.results.differing import differences, differences_table, only
@@ -24,6 +25,7 @@ from scbench.results.text import visible
 
 FAILURES_SHOWN = 10
 SILENT = frozenset({"mode", "cell", "sessions"})  # said elsewhere, or too much for 80 columns
+TOLD_IN_FILES = frozenset({"source"})  # of a published value
 STYLES = {BEST: "bold", NEAR: "underline", None: ""}  # of marks
 TEXT = 16  # characters of a text, beyond which it may be folded
 GAP = 2  # between columns, and at both ends together
@@ -41,6 +43,10 @@ def render_terminal(manifest_path: Path, console: Console | None = None) -> None
     for mode in summary.modes:
         print_table(console, _shortened(cells_table(summary, mode)))
     console.print(Text(cells_table(summary).note, style="dim"))
+    agreement = agreement_table(summary)
+    if agreement is not None:
+        print_table(console, agreement.select([column.name not in TOLD_IN_FILES for column in agreement.columns]))
+        console.print(Text(agreement.note, style="dim"))
     for line in _failures(summary):
         console.print(Text(line, style="red"), soft_wrap=True)
     for name, path in (("tables", folder / "tables"), ("report", folder / "report.html")):

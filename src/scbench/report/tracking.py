@@ -13,12 +13,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from scbench.grid.manifest import Manifest
 from scbench.report.cell_run import Asked, CellRun, Evaluated, cell_runs
 from scbench.report.mlflow_links import address, comparison, is_server
 from scbench.report.tracking_failure import TRACKED, TrackingRefused
-from scbench.results.files import write_json_atomic
+from scbench.results.files import write_json_atomic, write_text_atomic
 from scbench.results.lock import writer_lock
 from scbench.results.summary import read_summary
 
@@ -29,9 +30,17 @@ if TYPE_CHECKING:
 EXPERIMENT = "scbench"
 CONTENT = "scb.content"
 MODEL = "scb.model"
+ORIGIN = "scb.origin"
 METRICS_PER_CALL = 800  # MLflow takes 1000 things at once: these, and up to 100 parameters
 
 _log = logging.getLogger(__name__)
+
+
+Told = Callable[[int, int], None]
+
+
+def _nobody(done: int, of: int) -> None:
+    """Nobody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -39,39 +48,53 @@ class Tracked:
     """Where a sweep's runs are (`runs`: run id by cell) and what this call did to get them there."""
 
     tracking_uri: str
+    sweep: str
     experiment_id: str
     runs: Mapping[str, str]
     created: int
     unchanged: int
     deleted: int
 
+    @property
+    def page(self) -> str:
+        """The page that compares the runs."""
+        return address(self.tracking_uri) + comparison(self.experiment_id, list(self.runs.values()), self.sweep)
+
 
 def track_sweep(manifest_path: Path, tracking_uri: str | None = None) -> Tracked:
-    """Log a scored sweep to MLflow and write `mlflow.json` beside its manifest.
+    """Log a scored sweep to MLflow as `send_runs` does, and write `mlflow.json` beside its manifest.
 
-    `tracking_uri` defaults to the environment's MLFLOW_TRACKING_URI, then to `mlflow.db` in the results
-    folder. A run that holds just this content already is left alone. One that does not is deleted (MLflow
-    can restore it) and made anew, for a run's parameters cannot be changed and new values of a metric would
-    stand beside the old ones; one whose cell the sweep no longer has is deleted. Raises `TrackingRefused` when
-    the server refuses.
+    `tracking_uri` defaults to the environment's MLFLOW_TRACKING_URI, then to `mlflow.db` in the results folder.
     """
-    summary, manifest = read_summary(manifest_path), Manifest.read(manifest_path.resolve())
-    root, runs = summary.sweep.root, cell_runs(summary, manifest)
-    with connected(root, tracking_uri) as (client, uri):
-        tracked = _synchronise(client, uri, root / "mlartifacts", summary.sweep.name, runs)
+    tracked = send_runs(manifest_path, tracking_uri)
+    folder = manifest_path.resolve().parent
     write_json_atomic(
-        summary.sweep.folder / TRACKED,
+        folder / TRACKED,
         {
             "tracking_uri": tracked.tracking_uri,
             "experiment": EXPERIMENT,
             "experiment_id": tracked.experiment_id,
-            "compare": address(tracked.tracking_uri)
-            + comparison(tracked.experiment_id, list(tracked.runs.values()), summary.sweep.name),
-            "start": "" if is_server(tracked.tracking_uri) else f"make ui SWEEP={summary.sweep.name}",
+            "compare": tracked.page,
+            "start": "" if is_server(tracked.tracking_uri) else f"make ui SWEEP={folder.name}",
             "runs": dict(tracked.runs),
         },
     )
     return tracked
+
+
+def send_runs(manifest_path: Path, tracking_uri: str | None = None, told: Told = _nobody) -> Tracked:
+    """Make MLflow hold a run per cell of a scored sweep, and write nothing beside its manifest.
+
+    A run that holds just this content already is left alone. One that does not (the sweep has changed, or the run was
+    cut off) is deleted (MLflow can restore it) and made anew, for a run's parameters cannot be changed and new values
+    of a metric would stand beside the old ones; one whose cell the sweep no longer has is deleted. So after an
+    interruption the same call goes on. Runs that came from another results folder are left alone.
+    `told` hears how many of how many runs are there. Raises `TrackingRefused` when the server refuses.
+    """
+    summary, manifest = read_summary(manifest_path), Manifest.read(manifest_path.resolve())
+    root, runs = summary.sweep.root, cell_runs(summary, manifest)
+    with connected(root, tracking_uri) as (client, uri):
+        return _synchronise(client, uri, root, summary.sweep.name, runs, told)
 
 
 @contextmanager
@@ -83,6 +106,7 @@ def connected(root: Path, tracking_uri: str | None = None) -> Iterator[tuple[Mlf
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for every run
     # Slow to import (3 s), and it reads the environment as it is imported.
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -97,29 +121,39 @@ def connected(root: Path, tracking_uri: str | None = None) -> Iterator[tuple[Mlf
             raise TrackingRefused(_without_user(line, uri)) from error
 
 
-def runs_of(client: MlflowClient, experiment_id: str, sweep: str) -> list[Run]:
-    """All runs of a sweep: its cells' and the one with its artifacts."""
+def origin(root: Path) -> str:
+    """What names a results folder on a server that others use too, wherever the folder is moved to."""
+    file = root / "mlflow.origin"
+    if not file.exists():
+        write_text_atomic(file, uuid4().hex)
+    return file.read_text(encoding="utf-8").strip()
+
+
+def runs_of(client: MlflowClient, experiment_id: str, sweep: str, root: Path) -> list[Run]:
+    """All runs of a sweep of this results folder: its cells' and the one with its artifacts."""
     runs: list[Run] = []
-    token = None
+    own, token = origin(root), None
     while True:
         page = client.search_runs([experiment_id], f'tags.`scb.sweep` = "{sweep}"', max_results=1000, page_token=token)
-        runs += page
+        runs += (run for run in page if run.data.tags.get(ORIGIN, own) == own)
         token = page.token
         if not token:
             return runs
 
 
-def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, runs: Mapping[str, CellRun]) -> Tracked:
+def _synchronise(
+    client: MlflowClient, uri: str, root: Path, sweep: str, runs: Mapping[str, CellRun], told: Told
+) -> Tracked:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
         experiment_id = experiment.experiment_id
     else:
         # A server chooses its own place; a local database would take the current folder.
-        location = artifacts.as_uri() if uri.startswith("sqlite:") else None
+        location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
         experiment_id = client.create_experiment(EXPERIMENT, artifact_location=location)
     kept: dict[str, str] = {}
     deleted = 0
-    for run in runs_of(client, experiment_id, sweep):
+    for run in runs_of(client, experiment_id, sweep, root):
         cell = run.data.tags.get("scb.cell")
         if cell is None:
             continue
@@ -130,8 +164,12 @@ def _synchronise(client: MlflowClient, uri: str, artifacts: Path, sweep: str, ru
             client.delete_run(run.info.run_id)
             deleted += 1
     model_of = cache(partial(_logged_model, client, experiment_id))
-    ids = {cell: kept.get(cell) or _log_run(client, experiment_id, run, model_of) for cell, run in runs.items()}
-    return Tracked(_without_user(uri, uri), experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
+    ids: dict[str, str] = {}
+    for cell, content in runs.items():
+        told(len(ids), len(runs))
+        ids[cell] = kept.get(cell) or _log_run(client, experiment_id, content, origin(root), model_of)
+    told(len(ids), len(runs))
+    return Tracked(_without_user(uri, uri), sweep, experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
 
 
 def _logged_model(client: MlflowClient, experiment_id: str, model: Evaluated) -> str:
@@ -146,12 +184,14 @@ def _logged_model(client: MlflowClient, experiment_id: str, model: Evaluated) ->
     return str(made.model_id)
 
 
-def _log_run(client: MlflowClient, experiment_id: str, run: CellRun, model_of: Callable[[Evaluated], str]) -> str:
+def _log_run(
+    client: MlflowClient, experiment_id: str, run: CellRun, own: str, model_of: Callable[[Evaluated], str]
+) -> str:
     """Make the run; the tag that says it is complete comes last."""
     from mlflow.entities import LoggedModelInput, Metric, Param, RunTag
 
     now = int(time.time() * 1000)
-    made = client.create_run(experiment_id, start_time=now, tags=dict(run.tags), run_name=run.name)
+    made = client.create_run(experiment_id, start_time=now, tags={**run.tags, ORIGIN: own}, run_name=run.name)
     run_id: str = made.info.run_id
     datasets = [] if run.asked is None else [_dataset(run.asked)]
     client.log_inputs(run_id, datasets, [LoggedModelInput(model_of(run.model))])

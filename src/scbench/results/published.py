@@ -14,7 +14,10 @@ NOT_FOUND = "not found"
 
 @dataclass(frozen=True)
 class Published:
-    """A published row: scores in % by ability group and their mean, those that could be found."""
+    """A published row: scores in % by ability group and their mean, those that could be found.
+
+    `options` are those of this project's method that stand for it; None where none does.
+    """
 
     source: str
     model: str
@@ -22,6 +25,7 @@ class Published:
     budget: str
     mode: str
     scores: dict[str, float]
+    options: dict[str, int] | None = None
 
 
 def published() -> list[Published]:

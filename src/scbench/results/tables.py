@@ -10,6 +10,7 @@ import pandas as pd
 
 from scbench.record import Outcome
 from scbench.results import marking
+from scbench.results.agreement import agreement_table
 from scbench.results.bootstrap import MISSING, Interval
 from scbench.results.comparison_tables import (
     budgets_table,
@@ -53,6 +54,7 @@ def all_tables(summary: Summary) -> list[Table]:
     """Scores (at nominal budgets, at equal bytes, by ability and budget, by turn), differences, costs, failures."""
     matched = [matched_table(summary, mode, measure) for measure in MEASURES for mode in summary.modes]
     models = [models_table(summary, mode) for mode in summary.modes]
+    agreement = agreement_table(summary)
     return [
         *(scores_table(summary, mode) for mode in summary.modes),
         *(groups_table(summary, mode) for mode in summary.modes),
@@ -64,6 +66,7 @@ def all_tables(summary: Summary) -> list[Table]:
         *contrasts_tables(summary),
         *(table for table in models if table is not None),
         published_table(),
+        *([] if agreement is None else [agreement]),
         cells_table(summary),
         contexts_table(summary),
         *fidelity_tables(summary),

@@ -12,6 +12,7 @@ from typing import Any
 
 from scbench.errors import ScbenchError
 from scbench.tasks.base import kind_of
+from scbench.tasks.hub_files import fetched
 
 REPOSITORY = "microsoft/SCBench"
 LAYOUTS = ("{0}.jsonl", "{0}.parquet", "data/{0}.jsonl", "data/{0}.parquet", "{0}/test-*.parquet")
@@ -140,11 +141,20 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _hub(source: Hub, published: str) -> Iterator[Row]:
-    """Streamed, so that a run of a few sessions fetches a few."""
+    """From the files that `scbench fetch` brought, or streamed, so that a run of a few sessions fetches a few."""
+    place = f"hub:{source.repository}@{source.revision[:12]}, {published}"
+    files = fetched(source.repository, source.revision, published)
+    if files is None:
+        yield from _streamed(source, published, place)
+        return
+    for number, row in enumerate(chain.from_iterable(map(_file, files)), 1):
+        yield Row(f"{place}, row {number}", row.values)
+
+
+def _streamed(source: Hub, published: str, place: str) -> Iterator[Row]:
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
-    place = f"hub:{source.repository}@{source.revision[:12]}, {published}"
     number = 0
     try:
         rows = load_dataset(source.repository, published, split="test", revision=source.revision, streaming=True)
@@ -155,7 +165,8 @@ def _hub(source: Hub, published: str) -> Iterator[Row]:
     except (OSError, ValueError, DatasetsError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ScbenchError(
-            f"{place}: cannot be read ({reason}); without a network give task.data a folder of the data set's files"
+            f"{place}: cannot be read ({reason}); run `scbench fetch` with the same overrides where there is a "
+            "network, or give task.data a folder of the data set's files"
         ) from error
 
 
