@@ -71,6 +71,14 @@ class Manifest:
         """The file that says that a family has run, and with which outcomes."""
         return self.folder / "stamps" / f"{family}.json"
 
+    def engine(self, family: Family) -> Choice:
+        """The engine that answers a family."""
+        return self.cells[family.cells[0]].engine
+
+    def log(self, family: str) -> Path:
+        """The file that an engine which is not our own prints to while it answers a family."""
+        return self.folder / "logs" / f"{family}.log"
+
     def family(self, name: str) -> Family:
         """The family of that id; raises `ScbenchError` if there is none."""
         for family in self.families:

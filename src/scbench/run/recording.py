@@ -69,6 +69,7 @@ class Recorder:
             "peak_bytes": turn.peak_bytes,
             "fidelity": turn.fidelity,
             "diagnostics": turn.diagnostics,
+            "serving": turn.serving,
             "prompt_ids": turn.prompt if self.save_ids else None,
             "output_ids": turn.answer.tokens,
         }
@@ -103,19 +104,22 @@ def _visible(cell: Cell) -> str:
 
 
 def provenance(loaded: LoadedModel) -> dict[str, str]:
-    """Where the numbers of this run come from, besides what the cell's own file says."""
+    """Where the numbers of a run of our own engine come from, besides what the cell's own file says."""
     device = loaded.model.device
     return {
-        "scbench": scbench.__version__,
-        "commit": _commit(),
+        **code(),
         "engine_revision": str(ENGINE_REVISION),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "packages": _packages(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x{torch.get_num_threads()}",
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "model_commit": loaded.commit,
     }
+
+
+def code() -> dict[str, str]:
+    """What runs in this process, whatever the engine."""
+    return {"scbench": scbench.__version__, "commit": _commit(), "packages": _packages()}
 
 
 def _commit() -> str:
