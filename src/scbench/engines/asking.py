@@ -43,7 +43,7 @@ def ask_session(
 
 
 class _Asking:
-    """One job; `_known` are the prompts that its session has asked so far, in order."""
+    """One job; `_known` are the tokens that its session's prompts, and answers to earlier asks, have begun with."""
 
     def __init__(self, client: Client, job: Job, method: Mapping[str, Any], asked: Asked) -> None:
         self._client = client
@@ -80,9 +80,11 @@ class _Asking:
             raise TimeoutError(f"engine.timeout={self._asked.timeout} s is over") from error
         seconds = time.perf_counter() - began
         by_turn = {reply.turn: reply for reply in replies}
-        return [
+        turns = [
             self._turn(prompt, by_turn[prompt.turn], StageTime(seconds, "batch", len(prompts))) for prompt in prompts
         ]
+        self._known += [turn.prompt + _read(turn.answer) for turn in turns]  # of which a later ask may find the KV
+        return turns
 
     def _turn(self, prompt: Prompt, reply: Reply, served: StageTime) -> Turn:
         block = self._client.about.block
@@ -99,6 +101,11 @@ class _Asking:
             kernels=(),
             serving=Serving(reply.wait, _rate(reply), reply.cached, cacheable),
         )
+
+
+def _read(answer: Answer) -> Tokens:
+    """The answer's tokens that the model has read; the last one only if something was asked for behind it."""
+    return answer.tokens if answer.stopped == "stop" else answer.tokens[:-1]
 
 
 def _rate(reply: Reply) -> float | None:
