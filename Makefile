@@ -3,13 +3,14 @@ PYTHON ?= python3
 # Where pip's default torch is a CUDA build: TORCH_INDEX=<address of PyTorch's CPU wheels> takes the small CPU build.
 TORCH_INDEX ?=
 VENV := .venv
+VLLM := .venv-vllm
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Byte code is made where it is first imported: most of what is installed never is, and making it all takes a minute.
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui bench test test-slow test-long test-slurm browser check format clean
+.PHONY: help demo ui bench test test-slow test-long test-slurm test-vllm vllm browser check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
@@ -19,9 +20,11 @@ help:
 	@echo "make test-slow  the slow tests (as root on Debian it installs chromium for those of the report)"
 	@echo "make test-long  more of what the slow tests try (a quarter of an hour)"
 	@echo "make test-slurm whole sweeps through sbatch, on a SLURM of two nodes on this machine (as root on Debian it installs it)"
+	@echo "make vllm       install vLLM into $(VLLM), an interpreter of its own, for engine=vllm (3 GB)"
+	@echo "make test-vllm  the tests that need it"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff's formatter and safe fixes"
-	@echo "make clean      remove $(VENV) (results/ stays)"
+	@echo "make clean      remove $(VENV) and $(VLLM) (results/ stays)"
 
 demo: $(VENV)/core.done
 	@$(BIN)/scbench sweep experiment=demo
@@ -37,7 +40,7 @@ test: check
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test.done browser
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "slow and not long" -n 2 --timeout 1800
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "slow and not long and not venv" -n 2 --timeout 1800
 
 # What takes long and is like what the slow tests try.
 test-long: $(VENV)/test.done
@@ -45,6 +48,12 @@ test-long: $(VENV)/test.done
 
 test-slurm: $(VENV)/test.done
 	@OMP_WAIT_POLICY=PASSIVE tests/slurm/run.sh $(abspath $(BIN))/python
+
+# vLLM's tests, one process: it takes what cores there are.
+test-vllm: $(VENV)/test.done $(VLLM)/done
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m venv tests/engines/test_vllm.py --timeout 900
+
+vllm: $(VLLM)/done
 
 # For the tests that open the report's page; elsewhere they are skipped and say so.
 browser:
@@ -77,5 +86,14 @@ $(VENV)/test.done: envs/test.txt $(VENV)/core.done
 	@$(INSTALL) -r envs/test.txt
 	@touch $@
 
+# Its own pins, apart from those above. All versions are in the lock, and what its wheel names besides is not needed.
+$(VLLM)/done: envs/vllm.txt
+	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM) \
+	  || { rm -rf $(VLLM); echo "no venv module: apt-get install python3-venv"; exit 1; }
+	@echo "installing envs/vllm.txt into $(VLLM) (a few minutes, once)"
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --progress-bar off --no-deps \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r envs/vllm.txt
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(VLLM)

@@ -61,6 +61,23 @@ class Fidelity:
     kl_to_dense: float | None = None
 
 
+@dataclass(frozen=True)
+class Serving:
+    """How an engine that is not our own served a turn; None for what it does not tell.
+
+    `wait` are seconds from asking until the first token (TTFT), those for prompts that were asked together included;
+    `rate` tokens per second after the first one, while the others were decoded too. `cached` are the prompt's tokens
+    that its prefix cache had, `cacheable` those in whole blocks that an earlier prompt of the session had begun with.
+    `form` says what a method has made of the tokens that it does not keep (`dropped`, `masked`, `zeroed`).
+    """
+
+    wait: float | None
+    rate: float | None
+    cached: int | None
+    cacheable: int | None
+    form: str | None = None
+
+
 PerHead = tuple[tuple[tuple[float, ...], ...], ...]  # by layer, KV head and step
 
 
@@ -103,7 +120,7 @@ class Record:
     with the largest one (and over the texts of an answer that has several). It is None where the context does not have
     the answer's text, where a method rewrote the text, and in records of earlier versions. `peak_bytes` are the highest
     memory use during `prefill` and `decode`: allocated on a GPU, resident in the process on a CPU, weights included.
-    The ids of prompts are present only with `run.save_ids=true`.
+    The ids of prompts are present only with `run.save_ids=true`, `serving` only from an engine that is not our own.
     """
 
     cell: str
@@ -138,14 +155,15 @@ class Record:
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
     fidelity: Fidelity | None = None
     diagnostics: Diagnostics | None = None
+    serving: Serving | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     prompt_ids: tuple[int, ...] | None = None
     output_ids: tuple[int, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for one JSON line; absent token ids and diagnostics are left out."""
+        """Plain data for one JSON line; absent token ids, diagnostics and serving are left out."""
         data = asdict(self)
-        for key in ("prompt_ids", "output_ids", "diagnostics"):
+        for key in ("prompt_ids", "output_ids", "diagnostics", "serving"):
             if data[key] is None:
                 del data[key]
         return data
@@ -161,6 +179,8 @@ class Record:
             values["diagnostics"] = Diagnostics(**{key: _tuples(part) for key, part in values["diagnostics"].items()})
         if values.get("fidelity") is not None:
             values["fidelity"] = Fidelity(**values["fidelity"])
+        if values.get("serving") is not None:
+            values["serving"] = Serving(**values["serving"])
         values["times"] = {name: StageTime(**value) for name, value in values.get("times", {}).items()}
         for key in ("options", "documents", "kept", "density", "kernels", "prompt_ids", "output_ids"):
             if values.get(key) is not None:

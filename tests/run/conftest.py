@@ -1,22 +1,11 @@
 """A model of the tests' own, as a user would have it."""
 
 import pytest
-import torch
-from transformers import AutoModelForCausalLM
 
-from oracles import tiny
-from toy_tokenizers import byte_level
+from tiny_folder import write_tiny
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A tiny random Llama with a tokenizer, as a local folder of safetensors."""
-    path = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = byte_level(["<s>", "</s>"], bos="<s>", eos="</s>", adds_bos=True)
-    config = tiny.CONFIGS["llama"]()
-    config.vocab_size, config.max_position_embeddings = len(tokenizer), 2048
-    config.eos_token_id = [tokenizer.eos_token_id, 7]
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return write_tiny(tmp_path_factory.mktemp("models") / "tiny")

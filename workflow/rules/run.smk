@@ -47,6 +47,8 @@ rule run:
         # the fingerprints change with what the family's numbers depend on, and with nothing else
         cells=lambda wildcards: FAMILIES[wildcards.family].cells,
         shard=lambda wildcards: wildcards.shard.removeprefix(".") or "0-of-1",
+        # where an engine that is not our own runs: another interpreter may have another engine
+        python=lambda wildcards: MANIFEST.engine(FAMILIES[wildcards.family]).options.get("python"),
         retry=MANIFEST.run.retry,
         save_ids=MANIFEST.run.save_ids,
         manifest=MANIFEST.path,

@@ -245,7 +245,7 @@ def _cells(axes: Sequence[tuple[tuple[Choice, ...], ...]], shared: Sequence[Shar
         _check_together(methods)
         for config in shared:
             _check_again(methods, config.compress)
-            yield Cell(
+            cell = Cell(
                 model=model,
                 methods=methods,
                 task=task,
@@ -259,6 +259,8 @@ def _cells(axes: Sequence[tuple[tuple[Choice, ...], ...]], shared: Sequence[Shar
                 fit=config.fit,
                 prompt_style=config.prompt_style,
             )
+            engine.build().check(cell)
+            yield cell
 
 
 def _check_together(methods: Sequence[Choice]) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from scbench.engine.revision import ENGINE_REVISION
 from scbench.errors import ScbenchError
 from scbench.kernels.storeys import STOREYS
+
+if TYPE_CHECKING:
+    from scbench.config.cell import Cell
 
 DEVICES = ("auto", "cpu", "cuda")
 METHOD, FAMILY = "method", "family"
@@ -27,9 +31,12 @@ class EngineConfig:
     answer again over the dense cache, to see where it looks and what of that the method holds.
 
     `NOT_HASHED` are the options that cannot change what is computed, only when and how fast; `model.` is before those
-    of the model: here a layer is computed as ever, on whichever device.
+    of the model: here a layer is computed as ever, on whichever device. `external` says that this engine needs no other
+    interpreter or host (`scbench.engines.options`).
     """
 
+    external: ClassVar[bool] = False
+    name: ClassVar[str] = "own"
     NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "timeout", "batch", "model.parallel")
 
     device: str = "auto"
@@ -53,3 +60,16 @@ class EngineConfig:
                 raise ScbenchError(f"engine.{name}={value}: expected one of {', '.join(allowed)}")
         if self.chunk < 1:
             raise ScbenchError(f"engine.chunk={self.chunk}: expected at least 1 token")
+
+    def check(self, cell: Cell) -> None:
+        """Raise `ScbenchError` for methods that only another engine has."""
+        for method in cell.methods:
+            if method.type.engine != self.name:
+                raise ScbenchError(f"method={method.name} runs with engine={method.type.engine}")
+
+    def ready(self) -> None:
+        """It is always there."""
+
+    def identity(self) -> int:
+        """What names the engine's own code, for the fingerprint."""
+        return ENGINE_REVISION

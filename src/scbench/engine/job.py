@@ -14,7 +14,7 @@ from scbench.methods.budget import Budget
 from scbench.methods.compose import Composition
 from scbench.methods.fitting import KvShape
 from scbench.modes import Layout, Places, Tokens
-from scbench.record import Diagnostics, Fidelity, KvBytes, StageTime
+from scbench.record import Diagnostics, Fidelity, KvBytes, Serving, StageTime
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Turn:
     `kept` are tokens per layer in the turn's view; `density` per layer the share of causal entries that a planned
     prefill computed, empty for a dense one. `gold_kept` is the share of the right answer's tokens in the context that
     the view holds, None where none are followed. `peak_bytes` are the highest memory use of prefill and decode, where
-    the system tells it.
+    the system tells it. An engine that is not our own leaves out what it does not tell, and adds `serving`.
     """
 
     answer: Answer
@@ -88,13 +88,14 @@ class Turn:
     kept: tuple[int, ...]
     density: tuple[float, ...]
     noop: bool
-    kv_bytes: KvBytes
+    kv_bytes: KvBytes | None
     times: Mapping[str, StageTime]
     kernels: tuple[str, ...]
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
     gold_kept: float | None = None
     fidelity: Fidelity | None = None
     diagnostics: Diagnostics | None = None
+    serving: Serving | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from scbench.config.cell import Cell, Choice
-from scbench.engine.revision import ENGINE_REVISION
 from scbench.errors import ScbenchError
 from scbench.models.model import ModelConfig, identity
 from scbench.tasks.rows import find_files, find_hub
@@ -29,7 +28,7 @@ class Hashes:
     def of(self, cell: Cell) -> dict[str, Any]:
         """All that the fingerprint of `cell` needs."""
         return {
-            "engine": ENGINE_REVISION,
+            "engine": self._once(f"engine {json.dumps(cell.engine.to_dict())}", lambda: cell.engine.build().identity()),
             "methods": [self._method(method) for method in cell.methods],
             "contents": [self._contents(method) for method in cell.methods],
             "prompts": self._once("prompts", _prompts),

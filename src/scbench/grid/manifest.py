@@ -83,6 +83,14 @@ class Manifest:
         """The stamps of all jobs of these families, or of all families."""
         return [self.stamp(one.id, shard) for one in families or self.families for shard in shards(one.shards)]
 
+    def engine(self, family: Family) -> Choice:
+        """The engine that answers a family."""
+        return self.cells[family.cells[0]].engine
+
+    def log(self, family: str, shard: Shard = WHOLE) -> Path:
+        """The file that an engine which is not our own prints to while it answers a family, or a shard of it."""
+        return self.folder / "logs" / self.stamp(family, shard).with_suffix(".log").name
+
     def family(self, name: str) -> Family:
         """The family of that id; raises `ScbenchError` if there is none."""
         for family in self.families:

@@ -136,7 +136,9 @@ class Method:
     `focuses` whether it chooses at the end of every prompt what the answer reads (`focus`), not once (`load`);
     `needs_dense` whether it can act on a dense cache only, not on what a compression has left;
     `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`);
-    `files` which options name a file: of these `contents` counts, not the name.
+    `files` which options name a file: of these `contents` counts, not the name;
+    `engine` the engine that has it, `own` for all that act through these hooks;
+    `mark` what tables say beside its name, if its name alone would promise too much.
     """
 
     uses_budget: ClassVar[bool] = False
@@ -151,6 +153,8 @@ class Method:
     focuses: ClassVar[bool] = False
     needs_dense: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ()
+    engine: ClassVar[str] = "own"
+    mark: ClassVar[str] = ""
 
     def contents(self) -> Mapping[str, object]:
         """What names the content of its files, as plain values: part of a cell's fingerprint."""

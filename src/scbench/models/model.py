@@ -55,14 +55,13 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class LoadedModel:
-    """A model in memory with its tokenizer.
+class ModelText:
+    """What asking a model and reading its answers takes, which is all but its weights.
 
     `window` is its context window in tokens, `stop` the token ids with which its generation settings end an answer,
     `commit` the hub's commit it came from, if any.
     """
 
-    model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     window: int
     stop: frozenset[int]
@@ -72,6 +71,13 @@ class LoadedModel:
         """Token ids as text, without special tokens."""
         decoded: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
         return decoded
+
+
+@dataclass(frozen=True)
+class LoadedModel(ModelText):
+    """A model in memory, and what asking it takes."""
+
+    model: PreTrainedModel
 
 
 def identity(config: ModelConfig, option: str = "model.path") -> dict[str, str]:
@@ -175,7 +181,26 @@ def load(config: ModelConfig, *devices: torch.device) -> LoadedModel:
     model.eval().requires_grad_(False)
     commit = getattr(own, "_commit_hash", None) or ""
     stop = _stop(model.generation_config.eos_token_id)
-    return LoadedModel(model, load_tokenizer(config), window(config), stop, commit)
+    return LoadedModel(load_tokenizer(config), window(config), stop, commit, model)
+
+
+def load_text(config: ModelConfig) -> ModelText:
+    """The model without its weights, for an engine that loads them itself; raises ScbenchError as `load` does."""
+    from transformers import GenerationConfig
+
+    own = settings(config)
+    source = _source(config)
+    try:
+        generation = GenerationConfig.from_pretrained(source, revision=config.revision)
+    except OSError:  # it has none of its own: transformers makes it of the model's settings, for `load` too
+        generation = GenerationConfig.from_model_config(own)
+    commit = getattr(own, "_commit_hash", None) or ""
+    return ModelText(load_tokenizer(config), window(config), _stop(generation.eos_token_id), commit)
+
+
+def place(config: ModelConfig) -> str:
+    """Where the model's files are: a folder, which is made first where it does not come as one, or a hub's id."""
+    return _source(config)
 
 
 def _stop(eos: int | list[int] | None) -> frozenset[int]:

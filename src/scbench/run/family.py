@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scbench.config.cell import Cell, Choice
-from scbench.engine.answer import Decoder
-from scbench.engine.config import ATTENTION, EngineConfig
+from scbench.engine.config import ATTENTION
 from scbench.engine.diagnostics import STATES_REFUSED
 from scbench.engine.failure import Failure
 from scbench.engine.probe import Probe, attention_of
-from scbench.engine.session import run_session
 from scbench.errors import ScbenchError
 from scbench.grid.manifest import Family, Manifest
 from scbench.grid.shard import WHOLE, Shard, shards
@@ -25,11 +23,12 @@ from scbench.record import Record
 from scbench.results.files import write_json_atomic
 from scbench.results.lock import sharding_lock
 from scbench.results.store import CellStore, SessionWriter, finished, read_cell, stores
-from scbench.run.loading import Load, Loaded, load_decoder
+from scbench.run.engines import Answerer, opened
+from scbench.run.loading import Load, load_decoder
 from scbench.run.progress import Progress
-from scbench.run.recording import Recorder, code_provenance, provenance
+from scbench.run.recording import Recorder, code
 from scbench.run.tries import failure, noted
-from scbench.run.work import Work, check_session, prepare
+from scbench.run.work import Work, check_session
 from scbench.tasks.session import Session
 from scbench.tasks.sessions import read as read_sessions
 
@@ -68,7 +67,7 @@ def run_family(
             elif ended is not None:
                 computed = _close(manifest, path, lacking, writers, ended)
             else:
-                computed = _compute(manifest, family, lacking, writers, progress, load)
+                computed = _compute(manifest, family, shard, lacking, writers, progress, load)
             counts = {name: _counts(manifest, name, sessions, computed[name]) for name in family.cells}
     except _CannotRun as reason:
         return FamilySummary(family.id, {name: {"failed": str(reason)} for name in family.cells}, shard)
@@ -111,6 +110,7 @@ def _writers(
 def _compute(
     manifest: Manifest,
     family: Family,
+    shard: Shard,
     lacking: Mapping[str, Sequence[str]],
     writers: Mapping[str, SessionWriter],
     progress: Progress,
@@ -120,18 +120,17 @@ def _compute(
     computed: Counter[str] = Counter()
     some = manifest.cells[family.cells[0]]
     path = manifest.sessions(family.source)
-    engine: EngineConfig = some.engine.build()
     methods = [choice.build() for choice in _choices(manifest.cells[name] for name in family.cells)]
-    _check(some, methods, engine, (session for session in read_sessions(path) if session.id in lacking))
-    loaded, decoder = _loaded(some, load)
-    recorder = Recorder(loaded.text, provenance(loaded), manifest.run.save_ids)
+    _check(some, methods, (session for session in read_sessions(path) if session.id in lacking))
     pending = (session for session in read_sessions(path) if session.id in lacking)
-    for number, session in enumerate(pending):
-        progress.session(number, len(lacking), session.id)
-        work = prepare(session, {name: manifest.cells[name] for name in lacking[session.id]}, loaded, decoder)
-        for name, records in _answered(decoder, work, engine, recorder, progress):
-            _append(writers[name], records, manifest.cells[name])
-            computed[name] += 1
+    with closing(_opened(some, load, manifest.log(family.id, shard))) as engine:
+        recorder = Recorder(engine.text.text, engine.provenance, manifest.run.save_ids)
+        for number, session in enumerate(pending):
+            progress.session(number, len(lacking), session.id)
+            work = engine.prepare(session, {name: manifest.cells[name] for name in lacking[session.id]})
+            for name, records in _answered(engine, work, recorder, progress):
+                _append(writers[name], records, manifest.cells[name])
+                computed[name] += 1
     return computed
 
 
@@ -145,7 +144,7 @@ def _close(
     """Record how the tries ended for the sessions that they left, without a model; how many, per cell."""
     _log.warning("%s; %d sessions are left, and recorded as %s", ended.detail, len(lacking), ended.outcome)
     closed: Counter[str] = Counter()
-    recorder = Recorder(lambda tokens: "", code_provenance(), manifest.run.save_ids)
+    recorder = Recorder(lambda tokens: "", code(), manifest.run.save_ids)
     for session in (session for session in read_sessions(path) if session.id in lacking):
         for name in lacking[session.id]:
             cell = manifest.cells[name]
@@ -172,9 +171,11 @@ def _append(writer: SessionWriter, records: list[Record], cell: Cell) -> None:
         raise ScbenchError(f"{what}: {error}") from error
 
 
-def _check(cell: Cell, methods: Sequence[Method], engine: EngineConfig, sessions: Iterable[Session]) -> None:
+def _check(cell: Cell, methods: Sequence[Method], sessions: Iterable[Session]) -> None:
     """Refuse what cannot be asked, or not be rewritten, before weights are loaded; `methods` are all that will act."""
+    engine = cell.engine.build()
     try:
+        engine.ready()
         for method in methods:
             method.ready()
         model = cell.model.build()
@@ -191,15 +192,15 @@ def _check(cell: Cell, methods: Sequence[Method], engine: EngineConfig, sessions
         raise _CannotRun(str(error)) from error
 
 
-def _loaded(cell: Cell, load: Load) -> Loaded:
+def _opened(cell: Cell, load: Load, log: Path) -> Answerer:
     try:
-        return load(cell)
+        return opened(cell, load, log)
     except ScbenchError as error:
         raise _CannotRun(str(error)) from error
 
 
 def _answered(
-    decoder: Decoder, work: Work, engine: EngineConfig, recorder: Recorder, progress: Progress
+    engine: Answerer, work: Work, recorder: Recorder, progress: Progress
 ) -> Iterator[tuple[str, list[Record]]]:
     """Every cell's records of one session, each as soon as it is there."""
     if work.failure is not None:
@@ -207,10 +208,7 @@ def _answered(
             yield name, recorder.failed(work, name, work.failure)
         return
 
-    def phase(name: str, done: int, total: int) -> None:
-        progress.phase(name, done, total, "tokens")
-
-    for done in run_session(decoder, work.jobs, work.stop, engine, phase, work.longest):
+    for done in engine.answers(work, progress):
         if done.failure is not None:
             _log.warning("session %s, cell %s: %s", work.session.id, done.job.cell, done.failure.detail)
             _log.debug("%s", done.failure.trace)

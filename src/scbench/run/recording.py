@@ -70,6 +70,7 @@ class Recorder:
             "peak_bytes": turn.peak_bytes,
             "fidelity": turn.fidelity,
             "diagnostics": turn.diagnostics,
+            "serving": turn.serving,
             "prompt_ids": turn.prompt if self.save_ids else None,
             "output_ids": turn.answer.tokens,
         }
@@ -104,9 +105,12 @@ def _visible(cell: Cell) -> str:
 
 
 def provenance(loaded: LoadedModel) -> dict[str, str]:
-    """Where the numbers of this run come from, besides what the cell's own file says."""
+    """Where the numbers of a run of our own engine come from, besides what the cell's own file says."""
     return {
-        **code_provenance(),
+        **code(),
+        "engine_revision": str(ENGINE_REVISION),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
         "device": _devices(dict.fromkeys(weight.device for weight in loaded.model.parameters())),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "model_commit": loaded.commit,
@@ -120,16 +124,9 @@ def _devices(devices: Iterable[torch.device]) -> str:
     return " + ".join(gpus) or f"cpu x{torch.get_num_threads()}"
 
 
-def code_provenance() -> dict[str, str]:
-    """The part of it that needs no model."""
-    return {
-        "scbench": scbench.__version__,
-        "commit": _commit(),
-        "engine_revision": str(ENGINE_REVISION),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "packages": _packages(),
-    }
+def code() -> dict[str, str]:
+    """What runs in this process, whatever the engine."""
+    return {"scbench": scbench.__version__, "commit": _commit(), "packages": _packages()}
 
 
 def _commit() -> str:

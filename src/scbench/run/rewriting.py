@@ -16,7 +16,7 @@ from scbench.errors import ScbenchError
 from scbench.methods.base import Base
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
-from scbench.models.model import LoadedModel
+from scbench.models.model import ModelText
 from scbench.tasks.session import Session
 
 
@@ -25,7 +25,7 @@ class ModelReader:
     """The evaluated model, as a method that rewrites may ask it."""
 
     decoder: Decoder
-    loaded: LoadedModel
+    loaded: ModelText
     deadline: Deadline
 
     @property
@@ -60,7 +60,9 @@ class Rewriting:
         return self.left / self.before
 
 
-def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedModel) -> tuple[Session, Rewriting | None]:
+def rewritten(
+    session: Session, cell: Cell, decoder: Decoder | None, loaded: ModelText
+) -> tuple[Session, Rewriting | None]:
     """The session with the context that the cell's method makes of it; None without one, or if it has nothing to do.
 
     Raises ScbenchError where the method left the text as it was although it had something to do.
@@ -68,6 +70,8 @@ def rewritten(session: Session, cell: Cell, decoder: Decoder, loaded: LoadedMode
     method = compose(choice.build() for choice in cell.methods).at("generation")
     if method is None or not method.rewrites:
         return session, None
+    if decoder is None:
+        raise ScbenchError(f"{type(method).__name__} rewrites text with our own engine's model; use engine=own")
     began = time.perf_counter()
     reader = ModelReader(decoder, loaded, Deadline(cell.engine.build().timeout))
     tokens = len(reader.encode(session.context))

@@ -13,7 +13,7 @@ from scbench.engine.failure import Failure
 from scbench.engine.job import Job
 from scbench.methods.budget import Budget
 from scbench.methods.compose import compose
-from scbench.models.model import LoadedModel
+from scbench.models.model import ModelText
 from scbench.modes import MULTI_REQUEST, Places, Tokens, build_layout, longest_sequence, with_query
 from scbench.prompts.chat import ChatTokenizer
 from scbench.prompts.dialogue import Dialogue, build_dialogue
@@ -45,10 +45,11 @@ class Work:
     rewriting: Rewriting | None = None
 
 
-def prepare(session: Session, cells: Mapping[str, Cell], loaded: LoadedModel, decoder: Decoder) -> Work:
+def prepare(session: Session, cells: Mapping[str, Cell], loaded: ModelText, decoder: Decoder | None) -> Work:
     """Ask a session's questions in every cell's mode. The cells are of one family: all but method and mode the same.
 
-    What they do to the prefill is the same too, so a context that is rewritten is rewritten once.
+    What they do to the prefill is the same too, so a context that is rewritten is rewritten once. An engine that is not
+    our own has no `decoder`, and no method that rewrites.
     """
     some = next(iter(cells.values()))
     task = some.task.build()
@@ -78,7 +79,7 @@ def check_session(session: Session, cell: Cell, tokenizer: ChatTokenizer, window
 
 
 def _dialogue(
-    session: Session, task: Task, cell: Cell, loaded: LoadedModel, limits: tuple[int, ...]
+    session: Session, task: Task, cell: Cell, loaded: ModelText, limits: tuple[int, ...]
 ) -> tuple[Dialogue, Cut]:
     """The session's dialogue in the cell's style, fitted to the model's window, and what this cost."""
 
@@ -99,7 +100,7 @@ def _dialogue(
     return fitting(session)
 
 
-def _reading(loaded: LoadedModel) -> Callable[[Tokens], str]:
+def _reading(loaded: ModelText) -> Callable[[Tokens], str]:
     """Reads tokens as they are, special ones too."""
     return lambda tokens: str(loaded.tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 

@@ -1,0 +1,1 @@
+"""Scripts that run in other interpreters than scbench's, and import nothing of it."""
