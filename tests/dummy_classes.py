@@ -88,7 +88,14 @@ class Mode:
 
 @dataclass(frozen=True)
 class Engine:
-    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk",)
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "model.parallel")
 
     device: str = "cpu"
     chunk: int = 128
+
+
+@dataclass(frozen=True)
+class SummingEngine(Engine):
+    """Its sums over several devices are other sums."""
+
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk",)

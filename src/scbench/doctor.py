@@ -51,6 +51,7 @@ def _devices() -> Iterator[str]:
 
     from scbench.engine.memory import PeakMemory
     from scbench.kernels import torch_cpu
+    from scbench.run.gpus import visible
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield f"ok  cpu: {os.cpu_count()} cores, {torch.get_num_threads()} threads, {memory:.0f} GiB of memory"
@@ -59,6 +60,7 @@ def _devices() -> Iterator[str]:
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         yield f"ok  cuda:{index}: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    yield from _sharing(torch.cuda.device_count(), visible())
     if torch.cuda.is_available():
         yield "--  kernels on cuda have never run on a GPU: compare with engine.kernels=reference first"
     else:
@@ -67,6 +69,17 @@ def _devices() -> Iterator[str]:
         yield "--  g++, optional (faster decoding of rounded caches on the CPU): apt-get install g++"
     if PeakMemory(torch.device("cpu")).bytes() is None:
         yield "--  this system does not tell the peak of memory: records will lack peak_bytes"
+
+
+def _sharing(seen: int, named: tuple[str, ...]) -> Iterator[str]:
+    """How the GPUs that torch has seen are used, of those that jobs would be given by name."""
+    if seen != len(named):
+        yield (
+            f"--  torch sees {seen} GPUs of {len(named)} that are there by name ({', '.join(named) or 'none'}): check "
+            "the driver, and CUDA_VISIBLE_DEVICES"
+        )
+    elif seen > 1:
+        yield f"ok  {seen} GPUs: `scbench sweep` has a family on each; model.parallel={seen} spreads a model over all"
 
 
 def _scheduler() -> Iterator[str]:

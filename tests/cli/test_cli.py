@@ -142,12 +142,21 @@ def test_sweep_becomes_snakemake(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ReplacedError(command)
 
     monkeypatch.setattr(os, "execv", execv)
-    with pytest.raises(ReplacedError) as caught:
-        cli.main(["sweep", "experiment=small", "--", "--dry-run", "--cores", "1"])
-    (command,) = caught.value.args
-    assert command[:5] == [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    assert command[5:] == ["--dry-run", "--cores", "1", "--config", "manifest=results/small/manifest.json"]
+
+    def command(*rest: str) -> list[str]:
+        with pytest.raises(ReplacedError) as caught:
+            cli.main(["sweep", "experiment=small", "--", *rest])
+        return list(caught.value.args[0])
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = ["--config", "manifest=results/small/manifest.json"]
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    assert command("--dry-run", "--cores", "1") == [*snakemake, "--dry-run", "--cores", "1", *config]
     assert Path("results/small/manifest.json").is_file()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    assert command("-n") == [*snakemake, "-n", "--resources", "gpu=3", *config]
+    for said in (["--resources", "gpu=2"], ["--resources=gpu=2"], ["--profile", "slurm"], ["--executor=slurm"]):
+        assert command("-n", *said) == [*snakemake, "-n", *said, *config]
 
 
 def command_that(raises: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scbench.config.cell import Cell, Choice, RunConfig
 from scbench.config.compose import compose
 from scbench.errors import ScbenchError
-from scbench.grid.demand import GPU_RUNTIME, RUNTIME, START, Demand, Need, need
+from scbench.grid.demand import GPU_RUNTIME, RUNTIME, START, Demand, Need, need, spread
 from scbench.grid.devices import GPU, GPUS, cpu, device_here, named
-from scbench.grid.estimate import COPIES, HIDDEN, QUESTION, Shape, Work, estimate, shape_of
+from scbench.grid.estimate import COPIES, HIDDEN, QUESTION, Shape, Work, estimate, fullest, shape_of
 from scbench.grid.forecast import demand
 from scbench.grid.site import Site, site_of
 from scbench.models.files import EMBEDDED, PUBLISHED, local_config
@@ -186,6 +186,27 @@ def test_a_model_that_is_too_large_for_a_gpu_is_noticed() -> None:
     assert LLAMA.fitting(GPUS["h100"]) == 1
     assert large.fitting(GPUS["h100"]) == 4  # 131 GiB of weights, 80 of two caches, 8 of activations; 72 a GPU
     assert dataclasses.replace(large, parallel=4).gpus(GPUS["h100"]) == 4
+    longer = dataclasses.replace(large, work=dataclasses.replace(WORK, context=2**21))
+    assert longer.fitting(GPUS["h100"]) is None  # 128 GiB of activations alone
+
+
+def test_the_fullest_device_has_the_longest_stretch_or_the_embeddings() -> None:
+    shape = Shape(1000, layers=5, heads=3, kv_heads=1, head_dim=5, value_bytes=2, embedding=400)
+    work = Work(cells=1, sessions=1, context=10, turns=1, new_tokens=1)
+    layer, activations = (2 * 600 + 2 * 10 * 2 * 5 * 5 * 2) // 5, 4 * 2 * 15 * 10
+    assert fullest(shape, work, 1) == 5 * layer + 800 + activations == estimate(shape, work, GPU).memory
+    assert fullest(shape, work, 2) == 2 * layer + 800 + activations
+    assert fullest(dataclasses.replace(shape, parameters=600, embedding=0), work, 2) == 3 * layer + activations
+
+
+def test_a_spread_model_of_unknown_size_still_asks_for_its_gpus(conf: Path) -> None:
+    (cell, *_) = compose([], conf).cells
+    model = dataclasses.replace(cell.model, options={**cell.model.options, "parallel": 4})
+    four = dataclasses.replace(cell, model=model)
+    on_gpu = dataclasses.replace(four, engine=Choice("own", "dummy_classes.Engine", {"device": "auto"}))
+    assert [spread(one) for one in (four, on_gpu)] == [0, 4]
+    assert need(None, GPU, 1, RunConfig(), spread(on_gpu)).gpus == 4
+    assert need(None, cpu(2), 1, RunConfig(), spread(on_gpu)).gpus == 0
 
 
 def test_unknown_sizes_are_a_long_job() -> None:

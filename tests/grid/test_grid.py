@@ -82,10 +82,20 @@ def test_every_hash_is_part_of_the_fingerprint(key: str) -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [with_option(CELL, "task", limit=50), with_option(CELL, "task", data="x"), with_option(CELL, "engine", chunk=1)],
+    [
+        with_option(CELL, "task", limit=50),
+        with_option(CELL, "task", data="x"),
+        with_option(CELL, "engine", chunk=1),
+        with_option(CELL, "model", parallel=2),
+    ],
 )
 def test_what_cannot_change_a_number_leaves_the_fingerprint(changed: Cell) -> None:
     assert fingerprint(changed, HASHES) == fingerprint(CELL, HASHES)
+
+
+def test_how_many_devices_is_a_number_of_its_own_where_an_engine_sums_over_them() -> None:
+    summing = dataclasses.replace(CELL, engine=dataclasses.replace(CELL.engine, target="dummy_classes.SummingEngine"))
+    assert fingerprint(with_option(summing, "model", parallel=2), HASHES) != fingerprint(summing, HASHES)
 
 
 def test_the_fingerprint_is_this_one_on_every_machine() -> None:

@@ -58,6 +58,8 @@ def _cell(manifest, sessions, name):
                 time.sleep(float(os.environ.get("PACE", "0")))
                 writer.append([_record(name, session, turn) for turn in range(len(session.turns))])
                 print(manifest.cells[name].method_name, manifest.cells[name].mode.name, session.id, file=log)
+                with Path("seen").open("a") as seen:
+                    print(os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES"), file=seen)
     return {"sessions": len(sessions), "computed": 0, "outcomes": {}}
 
 
@@ -320,3 +322,26 @@ def test_a_killed_snakemake_leaves_a_job_that_the_next_one_waits_for(
         unfinished.snakemake()
     assert unfinished.computed() == sorted([*CELLS, *CELLS])
     assert unfinished.tables() == undisturbed
+
+
+def test_jobs_side_by_side_have_a_gpu_each(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Four families on two GPUs that are only said to be there; each notes which it sees at every session.
+
+    A job takes the first that is free, so the second is used only while another job has the first.
+    """
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (project.root / "seen").unlink()
+    families = "overrides=experiment=demo task.limit=3 task.seed=1,2,3,4 method=dense"
+    with project.start(
+        *("snakemake", "--cores", "2", "--default-resources", "device=h100", "--config", families), pace=0.5
+    ) as process:
+        printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    seen: dict[str, set[str]] = {}
+    for line in (project.root / "seen").read_text().splitlines():
+        job, gpus = line.split()
+        seen.setdefault(job, set()).add(gpus)
+    assert len(seen) == 4
+    assert all(len(gpus) == 1 for gpus in seen.values())
+    assert set.union(*seen.values()) == {"5", "7"}

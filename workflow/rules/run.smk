@@ -2,7 +2,8 @@
 # business (it appends to them, and Snakemake deletes the outputs of failed jobs), so the rule's output is a small stamp.
 from pathlib import Path
 
-from scbench.grid.demand import need
+from scbench.grid.demand import need, spread
+from scbench.run import gpus
 from scbench.run.slurm import waiting_for
 
 FAMILIES = {family.id: family for family in MANIFEST.families}
@@ -11,7 +12,8 @@ FAMILIES = {family.id: family for family in MANIFEST.families}
 def needed(wildcards, attempt=1):
     """What a job asks for, more at every try: docs/slurm.md has the formula."""
     family = FAMILIES[wildcards.family]
-    return need(family.demand, SITE.device, family.shards, MANIFEST.run).at(attempt, MANIFEST.run.tries)
+    over = spread(MANIFEST.cells[family.cells[0]])
+    return need(family.demand, SITE.device, family.shards, MANIFEST.run, over).at(attempt, MANIFEST.run.tries)
 
 
 def is_short(wildcards):
@@ -23,6 +25,17 @@ def extra(wildcards):
     comment = "rule_short_run" if is_short(wildcards) else f"rule_run_wildcards_{wildcards.family}_{wildcards.shard}"
     wait = waiting_for(comment, Path.cwd()) if workflow.is_main_process else ""
     return f"{SITE.extra} {wait}".strip()
+
+
+def cores_of(wildcards):
+    """The profile's cores of a job, or this machine's.
+
+    A family uses the whole machine, since a second one beside it takes as much memory again, unless it is told not to or
+    has GPUs, of which others may have the rest.
+    """
+    whole = SITE.cores == workflow.cores
+    share = gpus.share(SITE.cores, needed(wildcards).gpus, len(gpus.visible())) if whole else SITE.cores
+    return MANIFEST.run.threads or share
 
 
 rule run:
@@ -43,8 +56,7 @@ rule run:
     # they share an allocation, in which one follows the other, as many as the profile's group-components say
     group:
         lambda wildcards: "short" if is_short(wildcards) else None
-    # a family uses the whole machine, since a second one beside it takes as much memory again, unless it is told not to
-    threads: MANIFEST.run.threads or SITE.cores
+    threads: cores_of
     resources:
         gpu=lambda wildcards: needed(wildcards).gpus,
         mem_mb=lambda wildcards, attempt: needed(wildcards, attempt).mem_mb,
@@ -53,3 +65,4 @@ rule run:
         slurm_extra=extra,
     shell:
         "{SCBENCH} run-family --manifest {params.manifest} --family {wildcards.family} --shard {params.shard}"
+        " --gpus {resources.gpu}"

@@ -185,6 +185,7 @@ COMMANDS = {
         **{
             "--family": {"required": True, "metavar": "ID", "help": "a family of the manifest"},
             "--shard": {"default": "0-of-1", "metavar": "K-of-N", "help": "a shard of its sessions (all of them)"},
+            "--gpus": {"type": int, "default": 0, "metavar": "N", "help": "have N of the GPUs for itself (0: see all)"},
         },
     ),
     "score": Command(

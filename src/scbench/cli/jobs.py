@@ -16,13 +16,13 @@ def sessions(arguments: argparse.Namespace) -> int:
 
 
 def run_family(arguments: argparse.Namespace) -> int:
-    """Run one family, or a shard of it, with bars on a terminal and lines in a log."""
+    """Run one family, or a shard of it, on GPUs of its own, with bars on a terminal and lines in a log."""
     from scbench.grid.manifest import Manifest
     from scbench.grid.shard import Shard
-    from scbench.run import local
+    from scbench.run import gpus, local
     from scbench.run.progress import shown
 
-    with shown() as progress:
+    with gpus.own(arguments.gpus, lambda line: print(f"scbench: {line}", file=sys.stderr)), shown() as progress:
         local.run_family(Manifest.read(arguments.manifest), arguments.family, Shard.parse(arguments.shard), progress)
     return 0
 

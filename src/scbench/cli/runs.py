@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NAMED = 8  # families that an error message names
 QUIET = ("--quiet", "host", "rules", "reason")  # progress and errors stay
+ELSEWHERE = {"--resources", "--res", "--profile", "--executor", "-e"}
 VERBOSE = {"-n", "--dry-run", "--dryrun", "-q", "--quiet", "-p", "--verbose"}  # whoever asks for these means them
 
 
@@ -33,7 +35,15 @@ def sweep(arguments: argparse.Namespace) -> NoReturn:
     # --config last: snakemake keeps the last one
     quiet = [] if VERBOSE & set(arguments.rest) else QUIET
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *quiet, *arguments.rest]
-    os.execv(sys.executable, [*command, "--config", f"manifest={manifest.path}"])
+    os.execv(sys.executable, [*command, *_all_gpus(arguments.rest), "--config", f"manifest={manifest.path}"])
+
+
+def _all_gpus(rest: Sequence[str]) -> list[str]:
+    """This machine's GPUs as the limit that snakemake keeps, unless somebody says what it is, or where else to run."""
+    from scbench.run.gpus import visible
+
+    said = any(option.split("=")[0] in ELSEWHERE for option in rest)
+    return [] if said or not visible() else ["--resources", f"gpu={len(visible())}"]
 
 
 def run(arguments: argparse.Namespace) -> int:

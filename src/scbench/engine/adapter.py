@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from scbench.engine import rowwise
+from scbench.engine.device import current
 from scbench.engine.probe import Probe, Shape, objections
 from scbench.engine.rope import MOVING, Rope
 from scbench.engine.states import Snapshot, States, UnknownUseError
@@ -133,7 +134,8 @@ class Adapter:
             self._refuse("it does not hand keyword arguments down to its attention")
         except UnknownUseError as error:
             self._refuse(f"it asks its cache for {error}")
-        shape = probe.shape(self._model.device, self._model.dtype, states.layers)
+        devices = list(dict.fromkeys(weight.device for weight in (two, *self._model.parameters())))
+        shape = probe.shape(devices, self._model.dtype, states.layers)
         if shape is None:
             self._refuse("; ".join(probe.reasons))
         if shape.states:
@@ -196,7 +198,8 @@ class _Step:
             raise RuntimeError(f"layer {layer}: {reason}")
         scale = options.get("scaling")
         scale = q.shape[-1] ** -0.5 if scale is None else scale
-        return self._attend(layer, q, k, v, Call(scale, options.get("softcap"), options.get("s_aux")))
+        with current(q.device):
+            return self._attend(layer, q, k, v, Call(scale, options.get("softcap"), options.get("s_aux")))
 
 
 def _rope_types(config: Any) -> Iterator[str]:

@@ -142,7 +142,7 @@ class Decoder:
                 logits_V = self._planned(trunk, chunk, PieceAttention(trunk, start, stop, self.kernels))
                 trunk.advance(chunk, logits_V, {}, {})
                 report(trunk.length, len(ids))
-        synchronise(trunk.shape.device)
+        synchronise(*trunk.shape.devices)
         before = time.perf_counter() - began
         deviation = None
         if method.compares is not None:

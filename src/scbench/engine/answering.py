@@ -61,18 +61,18 @@ class Answered:
 
 def answer_rows(setting: Setting, rows: Sequence[Row], deadline: Deadline, before: float = 0.0) -> Answered:
     """Read the questions of the rows and decode their answers; `before` seconds were spent on the questions already."""
-    device = setting.decoder.adapter.shape.device
+    devices = setting.decoder.adapter.shape.devices
     setting.decoder.kernels.taken()  # by others
-    memory, answers = PeakMemory(device), list[Answer]()
+    memory, answers = PeakMemory(*devices), list[Answer]()
     reading, decoding = before, 0.0
     width = min(len(rows), setting.decoder.width or len(rows))
     for at in range(0, len(rows), width):
         began = time.perf_counter()
         opened = setting.decoder.open(rows[at : at + width])
-        synchronise(device)
+        synchronise(*devices)
         read = time.perf_counter()
         answers += setting.decoder.decode(opened, setting.stop, deadline, setting.report("decode"))
-        synchronise(device)
+        synchronise(*devices)
         reading += read - began
         decoding += time.perf_counter() - read
     question, decode = StageTime(reading, "batch", len(rows)), StageTime(decoding, "batch", len(rows))

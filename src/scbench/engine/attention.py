@@ -41,8 +41,8 @@ class BatchAttention:
         self._length = torch.tensor([view.length for view in views])
         layers = [_readings(views, layer) for layer in range(len(windows))]
         self._layers = [(readings, _places(readings, len(views))) for readings in layers]
-        self._lasting: dict[tuple[int, tuple[int, ...]], Visible] = {}
-        self._passing: dict[tuple[int, tuple[int, ...]], Visible] = {}
+        self._lasting: dict[tuple[torch.device, int, tuple[int, ...]], Visible] = {}
+        self._passing: dict[tuple[torch.device, int, tuple[int, ...]], Visible] = {}
         self._joined: dict[tuple[int, int], Tensor] = {}
         self._position_BT = torch.empty(0)
 
@@ -77,20 +77,23 @@ class BatchAttention:
 
     def _read(self, reading: Reading, q_BHTD: Tensor, kv_heads: int, spec: Spec) -> Partial:
         some_BHTD = _rows(q_BHTD, reading.rows)
-        visible = self._visible(reading.rows, spec.window, q_BHTD.shape[1] // kv_heads)
+        visible = self._visible(reading.rows, spec.window, q_BHTD.shape[1] // kv_heads, q_BHTD.device)
         return reading.segment.attend(fold(some_BHTD, kv_heads), visible, spec, self._kernels.under(spec.softcap))
 
-    def _visible(self, rows: tuple[int, ...], window: int | None, group: int) -> Visible:
-        """Visibility depends on the window only, so layers of one kind share it, and without one all passes do."""
+    def _visible(self, rows: tuple[int, ...], window: int | None, group: int, device: torch.device) -> Visible:
+        """Visibility depends on the window only, so layers of one kind share it, and without one all passes do.
+
+        Each device has its own, made where the positions are.
+        """
         tokens = self._position_BT.shape[1]
         known = self._lasting if window is None else self._passing
-        key = (tokens if window is None else window, rows)
+        key = (device, tokens if window is None else window, rows)
         if key not in known:
             hi_BT = _rows(self._length, rows)[:, None].expand(-1, tokens)
             lo_BT = torch.zeros_like(hi_BT)
             if window is not None:
                 lo_BT = torch.minimum((_rows(self._position_BT, rows) - window + 1).clamp(min=0), hi_BT)
-            lo_N, hi_N = (bound[:, None].expand(-1, group, -1).reshape(-1) for bound in (lo_BT, hi_BT))
+            lo_N, hi_N = (bound[:, None].expand(-1, group, -1).reshape(-1).to(device) for bound in (lo_BT, hi_BT))
             known[key] = Visible.of(lo_N, hi_N, group, tokens)
         return known[key]
 

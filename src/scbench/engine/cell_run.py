@@ -55,7 +55,7 @@ def start(
     source.reach(layout, deadline, setting.report("prefill"))
     trunk = source.trunk.fork()
     shape = trunk.shape
-    began, memory = time.perf_counter(), PeakMemory(shape.device)
+    began, memory = time.perf_counter(), PeakMemory(*shape.devices)
     method = job.resolved(shape, layout.base)
     base = Base(layout.base, layout.protected)
     acting = method.acting(base)
@@ -73,7 +73,7 @@ def start(
     acted = job.rewritten or source.planned or (full and not method.idle(base))
     run = CellRun(setting, source, trunk, job, layout, deadline, reference, acted, times)
     run.focus()
-    synchronise(shape.device)
+    synchronise(*shape.devices)
     times["compress"] = StageTime(time.perf_counter() - began, "own")
     run.settled(memory, "compress")
     return run
@@ -169,7 +169,7 @@ class CellRun:
         """What each branch's answer reads: a fork of the trunk behind which its question has been read."""
         if any(branch.leaves != self.trunk.length for branch in branches):
             raise RuntimeError("a branch with a question leaves from the end of the trunk")
-        decoder, leaves, memory = self.setting.decoder, self.trunk.length, PeakMemory(self.trunk.shape.device)
+        decoder, leaves, memory = self.setting.decoder, self.trunk.length, PeakMemory(*self.trunk.shape.devices)
         decoder.kernels.taken()  # by others
         forks, suffixes = [self.trunk.fork() for _ in branches], [branch.suffix for branch in branches]
         if self._focuses or self.trunk.states is not None:  # the last to ask has to be known, or rows can't be padded
@@ -195,7 +195,7 @@ class CellRun:
     def _extend(self, ids: Sequence[int], first_leave: int) -> None:
         if not ids:
             return
-        began, memory = time.perf_counter(), PeakMemory(self.trunk.shape.device)
+        began, memory = time.perf_counter(), PeakMemory(*self.trunk.shape.devices)
         decoder: Decoder = self.setting.decoder
         decoder.extend(self.trunk, ids, first_leave, self.deadline, self.setting.report("extend"))
         if None in self.trunk.shape.windows:
@@ -203,7 +203,7 @@ class CellRun:
         self.trunk.mark()
         self.focus()
         self.settled(memory, "extend")
-        synchronise(self.trunk.shape.device)
+        synchronise(*self.trunk.shape.devices)
         self.seconds[self.trunk.length] = time.perf_counter() - began
 
     def _resolve(self, tokens: int, protected: bool = True) -> Composition:

@@ -26,10 +26,11 @@ class EngineConfig:
     prefill anyway (`auto`) or everywhere (`kl`), or nothing (`none`). `diagnostics=attention` reads every
     answer again over the dense cache, to see where it looks and what of that the method holds.
 
-    `NOT_HASHED` are the options that cannot change what is computed, only when and how fast.
+    `NOT_HASHED` are the options that cannot change what is computed, only when and how fast; `model.` is before those
+    of the model: here a layer is computed as ever, on whichever device.
     """
 
-    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "timeout", "batch")
+    NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "timeout", "batch", "model.parallel")
 
     device: str = "auto"
     chunk: int = 1024

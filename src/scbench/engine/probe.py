@@ -6,7 +6,7 @@ given as a reason, so that the model can be refused instead of answered for wron
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,8 @@ class Shape:
 
     Only layers that attend over keys count as layers, and are numbered from 0 without gaps; `attending` are their
     numbers in the model. `states` are the model's numbers of the layers that keep a recurrent state (a layer can do
-    both). If `single`, such a layer forgets its state when it is given several tokens behind it.
+    both). If `single`, such a layer forgets its state when it is given several tokens behind it. `devices` are those
+    that hold a part of the model, and `homes` each layer's; tokens go in, and predictions come out, on the first.
     """
 
     windows: tuple[int | None, ...]
@@ -55,10 +56,16 @@ class Shape:
     query_heads: int
     head_dim: int
     dtype: torch.dtype
-    device: torch.device
+    devices: tuple[torch.device, ...]
+    homes: tuple[torch.device, ...]
     attending: tuple[int, ...]
     states: tuple[int, ...] = ()
     single: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens go in and predictions come out."""
+        return self.devices[0]
 
     @property
     def group(self) -> int:
@@ -90,6 +97,7 @@ class _Seen:
     key_dim: int
     value_dim: int
     dtype: torch.dtype
+    device: torch.device
 
 
 class Probe:
@@ -111,7 +119,7 @@ class Probe:
         for reason in objections(module, mask, options):
             self._object(reason)
         window = options.get("sliding_window")
-        self._seen[layer] = _Seen(window, k.shape[1], q.shape[1], k.shape[-1], v.shape[-1], k.dtype)
+        self._seen[layer] = _Seen(window, k.shape[1], q.shape[1], k.shape[-1], v.shape[-1], k.dtype, k.device)
         return v.repeat_interleave(q.shape[1] // v.shape[1], dim=1).transpose(1, 2)
 
     @property
@@ -119,7 +127,7 @@ class Probe:
         """Whether some layer should keep a state."""
         return any(_KINDS.get(kind, _Kind()).remembers for kind in self._kinds)
 
-    def shape(self, device: torch.device, dtype: torch.dtype, states: frozenset[int]) -> Shape | None:
+    def shape(self, devices: Sequence[torch.device], dtype: torch.dtype, states: frozenset[int]) -> Shape | None:
         """What was seen, and in which layers states were left; None, and at least one reason, if it is not for us."""
         self._check_kinds(states)
         sizes = {(seen.kv_heads, seen.key_dim, seen.value_dim) for seen in self._seen.values()}
@@ -129,10 +137,18 @@ class Probe:
             return None
         attending = tuple(sorted(self._seen))
         calls = [self._seen[layer] for layer in attending]
-        first = calls[0] if calls else _Seen(None, 0, 0, 0, 0, dtype)
-        windows = tuple(call.window for call in calls)
-        kept = tuple(sorted(states))
-        return Shape(windows, first.kv_heads, first.query_heads, first.key_dim, first.dtype, device, attending, kept)
+        first = calls[0] if calls else _Seen(None, 0, 0, 0, 0, dtype, devices[0])
+        return Shape(
+            windows=tuple(call.window for call in calls),
+            kv_heads=first.kv_heads,
+            query_heads=first.query_heads,
+            head_dim=first.key_dim,
+            dtype=first.dtype,
+            devices=tuple(devices),
+            homes=tuple(call.device for call in calls),
+            attending=attending,
+            states=tuple(sorted(states)),
+        )
 
     def _check_kinds(self, states: frozenset[int]) -> None:
         """The kind of layer decides the model's own mask, which the engine replaces by causality and the window."""

@@ -77,11 +77,12 @@ class RowsAttention:
         """The layer's attention output `[1, T, H, D]`."""
         _refuse(call)
         held = self._trunk.latest(layer)
-        held.put(self._position_T, k_BGTD[0], v_BGTD[0])
+        position_T = self._position_T.to(k_BGTD.device)
+        held.put(position_T, k_BGTD[0], v_BGTD[0])
         window = self._trunk.shape.windows[layer]
         parts = [
-            self._attend(held, q_BHTD[0, :, at : at + ROWS], self._position_T[at : at + ROWS], window, call)
-            for at in range(0, len(self._position_T), ROWS)
+            self._attend(held, q_BHTD[0, :, at : at + ROWS], position_T[at : at + ROWS], window, call)
+            for at in range(0, len(position_T), ROWS)
         ]
         return _batched(torch.cat(parts, dim=1))
 

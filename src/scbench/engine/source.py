@@ -46,7 +46,7 @@ class Source:
 
     def reach(self, layout: Layout, deadline: Deadline, report: Callable[[int, int], None]) -> None:
         """Grow, or go back, to exactly this layout's base."""
-        began, memory = time.perf_counter(), PeakMemory(self.trunk.shape.device)
+        began, memory = time.perf_counter(), PeakMemory(*self.trunk.shape.devices)
         self._decoder.kernels.taken()  # by others
         base = layout.trunk[: layout.base]
         common = _common_prefix(self.trunk.ids, base)
@@ -67,7 +67,7 @@ class Source:
         elif common < len(base):
             self._decoder.prefill(self.trunk, base[common:], self._plan.method, len(base), deadline, report)
             self.trunk.trim(_first_leave(layout))
-        synchronise(self.trunk.shape.device)
+        synchronise(*self.trunk.shape.devices)
         self.seconds += time.perf_counter() - began
         self.kernels |= self._decoder.kernels.taken()
         peak = memory.bytes()

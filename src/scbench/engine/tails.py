@@ -32,11 +32,12 @@ class Tails:
 
     def keep(self, rows: list[int]) -> None:
         """Only these branches go on."""
-        index = None
+        index: dict[torch.device, Tensor] = {}
         for layer, (k, v) in enumerate(zip(self._k, self._v, strict=True)):
             if k is not None and v is not None:
-                index = torch.tensor(rows, device=k.device) if index is None else index
-                self._k[layer], self._v[layer] = k[index], v[index]
+                if k.device not in index:
+                    index[k.device] = torch.tensor(rows, device=k.device)
+                self._k[layer], self._v[layer] = k[index[k.device]], v[index[k.device]]
         self.pad = [self.pad[row] for row in rows]
 
     def spread(self, rows: list[int], batch: int) -> Tails:

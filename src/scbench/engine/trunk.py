@@ -144,7 +144,7 @@ class Trunk:
 
     def replace(self, layer: int, segment: Segment) -> None:
         """Put what a method made of all the layer's tokens in their place; what it does not cover stays dense."""
-        rest = _open_segment(self.shape, self.length)
+        rest = _open_segment(self.shape, layer, self.length)
         if segment.stop < self.length:
             dense = self.segments(layer)[-1]
             if not isinstance(dense, DenseSegment):
@@ -155,7 +155,7 @@ class Trunk:
     def seal(self, layer: int, segment: Segment) -> None:
         """Put what a method made of the layer's latest tokens in their place."""
         self._sealed[layer].append(segment)
-        self._open[layer] = _open_segment(self.shape, self.length)
+        self._open[layer] = _open_segment(self.shape, layer, self.length)
 
     def settle(self) -> None:
         """At a point: let segments that take over new tokens do so."""
@@ -210,11 +210,11 @@ class Trunk:
 
 
 def _open_segments(shape: Shape, start: int, capacity: int) -> list[DenseSegment]:
-    return [_open_segment(shape, start, capacity) for _ in shape.windows]
+    return [_open_segment(shape, layer, start, capacity) for layer in range(shape.layers)]
 
 
-def _open_segment(shape: Shape, start: int, capacity: int = 0) -> DenseSegment:
-    like_GLD = torch.empty(shape.kv_heads, 0, shape.head_dim, dtype=shape.dtype, device=shape.device)
+def _open_segment(shape: Shape, layer: int, start: int, capacity: int = 0) -> DenseSegment:
+    like_GLD = torch.empty(shape.kv_heads, 0, shape.head_dim, dtype=shape.dtype, device=shape.homes[layer])
     return DenseSegment.empty(start, like_GLD, capacity)
 
 

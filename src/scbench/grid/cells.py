@@ -15,6 +15,7 @@ from scbench.config.cell import Cell, Choice
 from scbench.errors import ScbenchError
 from scbench.methods.budget import Budget
 
+MODEL = "model."  # before a model's option in an engine's NOT_HASHED
 GENERATED_ONLY = frozenset({"length", "size", "seed", "turns"})  # options of a task without effect on published data
 
 
@@ -77,13 +78,16 @@ def fingerprint(cell: Cell, hashes: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that name everything that can change the numbers of a canonical cell.
 
     More sessions extend a cell, so `task.limit` is left out; of `task.data` and the files of methods only the content
-    counts, which is in the hashes; and the engine says in NOT_HASHED which of its options change no number.
+    counts, which is in the hashes; and the engine says in NOT_HASHED which of its options change no number, and which
+    of the model's: one engine sums over several devices, another only goes from one to the next.
     """
     data = cell.to_dict()
     for method, described in zip(cell.methods, data["methods"], strict=True):
         described["options"] = _without(method, method.type.files)
     data["task"]["options"] = _without(cell.task, ("limit", "data"))
-    data["engine"]["options"] = _without(cell.engine, cell.engine.type.NOT_HASHED)
+    unhashed = cell.engine.type.NOT_HASHED
+    data["engine"]["options"] = _without(cell.engine, unhashed)
+    data["model"]["options"] = _without(cell.model, (name.removeprefix(MODEL) for name in unhashed if MODEL in name))
     return digest({"cell": data, "hashes": hashes}, 16)
 
 
@@ -103,7 +107,8 @@ def named(cells: Iterable[tuple[Cell, Mapping[str, Any]]]) -> dict[str, Cell]:
         if by_name.setdefault(name, cell) != cell:
             raise ScbenchError(
                 f"two cells of {cell.method_name} on {cell.task.name} differ only in options that change no number "
-                "(task.limit, a copy of task.data or of a method's file, or of the engine): give each one value"
+                "(task.limit, model.parallel, a copy of task.data or of a method's file, or of the engine): give each "
+                "one value"
             )
     return by_name
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from scbench.config.cell import RunConfig
+from scbench.config.cell import Cell, RunConfig
 from scbench.grid.devices import GPU, Device, cpu
-from scbench.grid.estimate import Estimate, Shape, Work, estimate
+from scbench.grid.estimate import Estimate, Shape, Work, estimate, fullest
 
 RUNTIME = 2**30  # bytes of interpreter and libraries on a CPU
 GPU_RUNTIME = 8 * 2**30  # the same with CUDA's, in the job's own memory
@@ -41,10 +41,18 @@ class Demand:
         """How many GPUs a job asks for: those that the model is spread over, or none on a CPU."""
         return self.parallel if self.on(site).is_gpu else 0
 
-    def fitting(self, site: Device) -> int:
-        """The smallest number of GPUs whose memory holds the estimate's at `USABLE`; 0 on a CPU."""
+    def fullest(self, site: Device) -> int:
+        """Bytes on the fullest of the job's GPUs, or on its CPU."""
+        return fullest(self.shape, self.work, self.parallel) if self.gpus(site) else self.estimate(site).memory
+
+    def fitting(self, site: Device) -> int | None:
+        """The least `model.parallel` whose fullest GPU has room (`USABLE`); 0 on a CPU, None if there is none."""
         device = self.on(site)
-        return 0 if device.memory is None else math.ceil(self.estimate(site).memory / (USABLE * device.memory))
+        if device.memory is None:
+            return 0
+        room = USABLE * device.memory
+        counts = range(1, self.shape.layers + 1)
+        return next((count for count in counts if fullest(self.shape, self.work, count) <= room), None)
 
     def estimate(self, site: Device) -> Estimate:
         """Time and memory of the whole family."""
@@ -69,15 +77,23 @@ class Need:
         return replace(self, mem_mb=self.mem_mb * attempt, minutes=self.minutes * attempt)
 
 
-def need(demand: Demand | None, device: Device, shards: int, run: RunConfig) -> Need:
+def spread(cell: Cell) -> int:
+    """Over how many GPUs a job of this cell's family spreads its model, where there are any: none on a CPU."""
+    on_cpu = cell.engine.options.get("device") == "cpu"
+    return 0 if on_cpu else int(cell.model.options.get("parallel", 1))
+
+
+def need(demand: Demand | None, device: Device, shards: int, run: RunConfig, spread: int = 1) -> Need:
     """What a job of a family in so many shards asks for; what `run` sets is taken as it is.
+
+    `spread` is for families whose sizes are not known.
 
     gpus    = model.parallel on a GPU (a plan says where `Demand.fitting` finds that too few), else none
     mem_mb  = on a GPU, GPU_RUNTIME and the weights once (they pass through); on a CPU, RUNTIME and the estimate's
     minutes = START + FACTOR × the estimate, shared by the shards
     """
     if demand is None:
-        known = Need(int(device.is_gpu), UNKNOWN_MB, UNKNOWN_MINUTES, None)
+        known = Need(spread if device.is_gpu else 0, UNKNOWN_MB, UNKNOWN_MINUTES, None)
     else:
         expected, gpus = demand.estimate(device), demand.gpus(device)
         memory = GPU_RUNTIME + demand.shape.weights if gpus else RUNTIME + expected.memory

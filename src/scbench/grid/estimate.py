@@ -16,6 +16,7 @@ Methods that keep less are faster and smaller: it is an upper bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,10 @@ HIDDEN = 4  # activations as large as the hidden states of the whole prompt
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of a decoder-only transformer; `value_bytes` is the size of one stored number."""
+    """The sizes of a decoder-only transformer; `value_bytes` is the size of one stored number.
+
+    `embedding` of the parameters belong to no layer.
+    """
 
     parameters: int
     layers: int
@@ -37,6 +41,7 @@ class Shape:
     kv_heads: int
     head_dim: int
     value_bytes: int
+    embedding: int = 0
 
     @property
     def weights(self) -> int:
@@ -79,8 +84,27 @@ def estimate(shape: Shape, work: Work, device: Device) -> Estimate:
     extension = 2 * shape.parameters * work.turns * (steps + QUESTION) / device.flops
     decode = steps * (shape.weights + work.turns * tokens * shape.kv_bytes) / device.bandwidth
     seconds = work.sessions * (prefill + work.cells * (extension + decode))
-    activations = HIDDEN * shape.value_bytes * hidden * tokens
-    return Estimate(seconds, shape.weights + (1 + work.copies) * tokens * shape.kv_bytes + activations)
+    return Estimate(seconds, shape.weights + _caches(shape, work) + _activations(shape, work))
+
+
+def fullest(shape: Shape, work: Work, devices: int) -> int:
+    """Bytes on the fullest device of a model whose layers are spread over so many (`scbench.models.placement`).
+
+    The caches lie where their layers do, embeddings on the first device beside the shorter stretch of layers;
+    activations of the whole prompt may be on each. With tensor parallelism it is a little less.
+    """
+    embeddings = shape.embedding * shape.value_bytes
+    layer = (shape.weights - embeddings + _caches(shape, work)) / shape.layers
+    longest, first = math.ceil(shape.layers / devices) * layer, shape.layers // devices * layer + embeddings
+    return math.ceil(max(longest, first)) + _activations(shape, work)
+
+
+def _caches(shape: Shape, work: Work) -> int:
+    return (1 + work.copies) * work.context * shape.kv_bytes
+
+
+def _activations(shape: Shape, work: Work) -> int:
+    return HIDDEN * shape.value_bytes * shape.heads * shape.head_dim * work.context
 
 
 def shape_of(config: Mapping[str, Any], value_bytes: int) -> Shape:
@@ -92,4 +116,4 @@ def shape_of(config: Mapping[str, Any], value_bytes: int) -> Shape:
     attention = hidden * head_dim * (2 * heads + 2 * kv_heads)
     mlp = 3 * hidden * config["intermediate_size"]
     embedding = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings", True) else 2)
-    return Shape(layers * (attention + mlp) + embedding, layers, heads, kv_heads, head_dim, value_bytes)
+    return Shape(layers * (attention + mlp) + embedding, layers, heads, kv_heads, head_dim, value_bytes, embedding)

@@ -20,10 +20,13 @@ def outlook(manifest: Manifest, device: Device) -> Iterator[str]:
     known = [family.demand for family in families if family.demand is not None]
     if known:
         yield f"estimate: {_price(known, device)} if nothing is there yet; {_memory(known, device)}"
-    narrow = [sizes for sizes in known if sizes.fitting(device) > sizes.parallel]
+    fitting = [(sizes.fitting(device), sizes.parallel) for sizes in known]
+    narrow = [least for least, parallel in fitting if least is None or least > parallel]
     if narrow and device.is_gpu:
-        most = max(sizes.fitting(device) for sizes in narrow)
-        yield f"{len(narrow)} families do not fit their {device.name}: model.parallel={most} would give them room"
+        room = [least for least in narrow if least is not None]
+        enough = len(room) == len(narrow)
+        helps = f"model.parallel={max(room)} would give them room" if enough else "no number of them is enough"
+        yield f"{len(narrow)} families do not fit their {device.name}: {helps}"
     if len(known) < len(families):
         yield f"no estimate for {len(families) - len(known)} families: the sizes of their models or data are not known"
 
@@ -36,7 +39,8 @@ def _price(known: list[Demand], device: Device) -> str:
 
 
 def _memory(known: list[Demand], device: Device) -> str:
-    return f"{max(sizes.estimate(device).memory for sizes in known) / 2**30:.1f} GiB of memory"
+    each = " per GPU" if device.is_gpu else ""
+    return f"{max(sizes.fullest(device) for sizes in known) / 2**30:.1f} GiB of memory{each}"
 
 
 def _duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ class ModelConfig:
     own format elsewhere. `rope` overrides parameters of the rotary embedding by their names in transformers'
     `rope_parameters`: YaRN (arXiv 2309.00071) is `rope_type: yarn` with `factor` and
     `original_max_position_embeddings`; another `rope` has another window, so it needs `window`.
+    `parallel` is the number of GPUs over which one model is spread.
     """
 
     path: str
@@ -40,8 +41,11 @@ class ModelConfig:
     dtype: str = "auto"
     trust_remote_code: bool = False
     rope: dict[str, Any] | None = None
+    parallel: int = 1
 
     def __post_init__(self) -> None:
+        if self.parallel < 1:
+            raise ScbenchError(f"model.parallel={self.parallel}: expected at least 1 device")
         if self.dtype not in DTYPES:
             raise ScbenchError(f"model.dtype={self.dtype}: expected one of {', '.join(DTYPES)}")
         if self.rope is not None and "rope_type" not in self.rope:
@@ -139,16 +143,22 @@ def _set_rope(path: str, rope: dict[str, Any], text: Any) -> None:
     text.validate_rope()
 
 
-def load(config: ModelConfig, device: torch.device) -> LoadedModel:
-    """Weights from safetensors on `device`, in evaluation mode, attention left to the engine."""
+def load(config: ModelConfig, *devices: torch.device) -> LoadedModel:
+    """Weights from safetensors on a device, or spread over several, in evaluation mode, attention left to the engine.
+
+    Raises `ScbenchError` where the model has fewer layers than there are devices.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
+    from scbench.models import placement
+
     own = settings(config)
     dtype: Any = "auto" if config.dtype == "auto" else getattr(torch, config.dtype)
-    if config.dtype == "auto" and device.type == "cpu":
+    if config.dtype == "auto" and devices[0].type == "cpu":
         dtype = torch.float32
     with explained(f"model.path={config.path}"):
+        placed = None if len(devices) == 1 else placement.of(own, devices, config.trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(
             _source(config),
             config=own,
@@ -156,8 +166,13 @@ def load(config: ModelConfig, device: torch.device) -> LoadedModel:
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=config.trust_remote_code,
+            device_map=placed,
         )
-    model = model.to(device).eval().requires_grad_(False)
+    if placed is None:
+        model.to(devices[0])
+    else:
+        placement.join(model, placed)
+    model.eval().requires_grad_(False)
     commit = getattr(own, "_commit_hash", None) or ""
     stop = _stop(model.generation_config.eos_token_id)
     return LoadedModel(model, load_tokenizer(config), window(config), stop, commit)

@@ -13,7 +13,7 @@ from scbench.engine.config import EngineConfig
 from scbench.errors import ScbenchError
 from scbench.kernels.choose import Kernels
 from scbench.models.cache import cache_folder
-from scbench.models.model import LoadedModel, load
+from scbench.models.model import LoadedModel, ModelConfig, load
 
 Loaded = tuple[LoadedModel, Decoder]
 Load = Callable[[Cell], Loaded]
@@ -22,7 +22,8 @@ Load = Callable[[Cell], Loaded]
 def load_decoder(cell: Cell) -> Loaded:
     """The cell's model with the kernels of its engine; raises ScbenchError if one of them cannot be had here."""
     engine: EngineConfig = cell.engine.build()
-    loaded = load(cell.model.build(), _device(engine.device))
+    model: ModelConfig = cell.model.build()
+    loaded = load(model, *_devices(engine.device, model.parallel))
     adapter = Adapter(loaded.model)
     kernels = Kernels(loaded.model.device, loaded.model.dtype, engine.kernels, cache_folder() / "kernels")
     return loaded, Decoder(adapter, kernels, engine.chunk)
@@ -44,7 +45,21 @@ class Latest:
         return self._loaded
 
 
-def _device(name: str) -> torch.device:
+def _devices(name: str, parallel: int) -> list[torch.device]:
+    """The devices for one model: the CPU, or the first GPUs that torch sees."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ScbenchError("engine.device=cuda: torch sees no CUDA device here; `scbench doctor` says what it sees")
-    return torch.device("cuda" if name == "cuda" or (name == "auto" and torch.cuda.is_available()) else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        if parallel > 1:
+            raise ScbenchError(
+                f"model.parallel={parallel}: it runs on a CPU here, and a model is spread over GPUs only; take "
+                "model.parallel=1 (`scbench doctor` says which GPUs torch sees)"
+            )
+        return [torch.device("cpu")]
+    there = torch.cuda.device_count()
+    if parallel > there:
+        raise ScbenchError(
+            f"model.parallel={parallel}: the GPUs that torch sees here are {there} (CUDA_VISIBLE_DEVICES decides); "
+            "take no more than that, or a machine with more"
+        )
+    return [torch.device("cuda", number) for number in range(parallel)]

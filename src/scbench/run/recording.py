@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import subprocess
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -104,13 +105,19 @@ def _visible(cell: Cell) -> str:
 
 def provenance(loaded: LoadedModel) -> dict[str, str]:
     """Where the numbers of this run come from, besides what the cell's own file says."""
-    device = loaded.model.device
     return {
         **code_provenance(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu x{torch.get_num_threads()}",
+        "device": _devices(dict.fromkeys(weight.device for weight in loaded.model.parameters())),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
         "model_commit": loaded.commit,
     }
+
+
+def _devices(devices: Iterable[torch.device]) -> str:
+    """The names of GPUs and how many there are of each, or the CPU and its threads."""
+    names = Counter(torch.cuda.get_device_name(device) for device in devices if device.type == "cuda")
+    gpus = (name if count == 1 else f"{name} x{count}" for name, count in names.items())
+    return " + ".join(gpus) or f"cpu x{torch.get_num_threads()}"
 
 
 def code_provenance() -> dict[str, str]:
