@@ -88,7 +88,7 @@ COMMANDS = {
         fetching.run,
         {**_OVERRIDES, "--dry-run": {"action": "store_true", "help": "say what is missing and how large it is"}},
         OVERRIDES + "\n\nwhat is here already is not fetched again, and what was interrupted goes on (docs/data.md)",
-        ("scbench fetch experiment=paper --dry-run", "scbench fetch experiment=paper model=llama3_1_8b"),
+        ("scbench fetch experiment=paper --dry-run", "scbench fetch experiment=paper_llama3_1_8b"),
     ),
     "list": Command(
         "list the models, methods, tasks, modes or experiments that conf/ offers",

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from scbench.errors import ScbenchError
 from scbench.nearest import hint
-from scbench.pages import methods, tasks
+from scbench.pages import costs, methods, tasks
 
-PARTS = {"methods": methods.write, "tasks": tasks.write}
+PARTS = {"costs": costs.write, "methods": methods.write, "tasks": tasks.write}
 
 
 def main(names: list[str]) -> None:
