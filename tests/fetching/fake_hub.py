@@ -21,8 +21,8 @@ FILE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 class FakeHub:
     """`files` by kind and repository, then by name; `log` holds what was asked: (method, path, range).
 
-    `gated` repositories refuse. A transfer of a file in `stalls` stops after so many bytes and waits, every time; one
-    in `cuts` stops with its connection, once.
+    `gated` repositories show their listing and refuse their files. A transfer of a file in `stalls` stops after so
+    many bytes and waits, every time; one in `cuts` stops with its connection, once.
     """
 
     address: str = ""
@@ -70,8 +70,6 @@ def serving() -> Iterator[FakeHub]:
             files = hub.files.get((kind, repository))
             if files is None:
                 self._send(404, {"X-Error-Code": "RepoNotFound"}, b"")
-            elif repository in hub.gated:
-                self._send(403, {"X-Error-Code": "GatedRepo"}, b"")
             elif revision not in (None, "main", COMMIT):
                 self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"")
             elif call != "tree":

@@ -182,7 +182,7 @@ def test_a_missing_shard_is_not_passed_over(hub: FakeHub, call: Call, tmp_path: 
 
 
 def test_what_cannot_be_had_is_a_line_each(hub: FakeHub, call: Call) -> None:
-    hub.files["models", "someone/gated"] = {"config.json": b"{}"}
+    hub.files["models", "someone/gated"] = {"config.json": b"{}", "model.safetensors": b"0"}
     hub.files["models", "someone/pickled"] = {"config.json": b"{}", "pytorch_model.bin": b"0"}
     hub.gated.add("someone/gated")
     models = f"model.path=someone/nowhere,someone/gated,someone/pickled,./nowhere,{MODEL}"
@@ -190,11 +190,11 @@ def test_what_cannot_be_had_is_a_line_each(hub: FakeHub, call: Call) -> None:
     done = call("fetch", "model=tiny_llama", models, "task=en_qa", data, code=1)
     expected = (
         "model someone/nowhere: not on the hub, or private: log in here",
-        "model someone/gated: gated: accept its licence",
         "model someone/pickled: has no safetensors",
         "model.path=./nowhere: is not there",
         f"data {DATA}@{COMMIT[:12]} scbench_qa_eng: the data set has no files of that name",
         "task.data=rows.jsonl: is not there",
+        "model someone/gated: gated: accept its licence",  # known when its files are asked for
     )
     for line, start in zip(done.stderr.splitlines(), expected, strict=True):
         assert line.startswith(f"scbench: {start}")
