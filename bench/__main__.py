@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from bench import blend, branches, decode_attention, families, long, sparse, states
+from bench import blend, branches, decode_attention, families, long, served, sparse, states
 from bench.rows import Row, interleaved, markdown
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "memory": families.memory,
     "long": long.rows,
     "family": families.rows,
+    "vllm": served.rows,
 }
 
 

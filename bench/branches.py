@@ -41,13 +41,13 @@ def rows(repeats: int, length: int = LENGTH) -> Iterator[Row]:
     shape = f"SmolLM2 fp32, {length} + questions, 32 new tokens, {PEER}"
     for mode, goal in (("multi_request", Goal(0.35, 0.25)), ("multi_turn", Goal(0.40, 0.40))):
         turns = stage.dialogue(length)
-        ours, theirs = _ours(turns, mode), _theirs(turns, mode)
+        ours, theirs = after_the_prefix(turns, mode), _theirs(turns, mode)
         seconds = interleaved({"ours": ours, "theirs": theirs}, repeats)
         name = f"five branches of {mode}, prefix cached ÷ transformers' loop with a copied cache"
         same = stage.agreement(ours(), theirs())
         yield Row(name, *_pair(seconds), goal, f"{shape}, width 5", repeats, agreement=same)
     one = stage.dialogue(length, 1)
-    ours, theirs = _ours(one, "multi_turn"), _theirs(one, "multi_turn")
+    ours, theirs = after_the_prefix(one, "multi_turn"), _theirs(one, "multi_turn")
     seconds = interleaved({"ours": ours, "theirs": theirs}, repeats)
     name = "dense decode of one branch ÷ transformers' generate"
     yield Row(
@@ -82,7 +82,7 @@ def _pair(seconds: dict[str, float]) -> tuple[float, float, float]:
     return seconds["ours"], seconds["theirs"], seconds["ours"] / seconds["theirs"]
 
 
-def _ours(talk: Any, mode: str) -> Any:
+def after_the_prefix(talk: Any, mode: str) -> Any:
     """Everything after the shared prefix: later prompts, questions, and all answers as a batch."""
     job: Job = stage.job("dense", talk, mode, Dense())
     decoder = stage.decoder()

@@ -18,6 +18,10 @@ class Dense:
     weights: ClassVar[None] = None
     files: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def only_plans(cls) -> bool:
+        return cls.stages == ("generation",)
+
 
 @dataclass(frozen=True)
 class Streaming:
@@ -30,6 +34,10 @@ class Streaming:
     needs_dense: ClassVar[bool] = False
     weights: ClassVar[None] = None
     files: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def only_plans(cls) -> bool:
+        return cls.stages == ("generation",)
 
     sinks: int = 4
     window: int = 64
@@ -50,6 +58,10 @@ class Sparse:
     needs_dense: ClassVar[bool] = False
     weights: ClassVar[None] = None
     files: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def only_plans(cls) -> bool:
+        return cls.stages == ("generation",)
 
     pattern: str = "a"
     layers: tuple[int, ...] = (0, 1)

@@ -76,19 +76,34 @@ def build_layout(mode: Mode, dialogue: Dialogue, max_new_tokens: Tokens, history
     return multi_turn(dialogue, max_new_tokens) if history == "gold" else first_turn(dialogue, max_new_tokens)
 
 
-def with_query(layout: Layout, query: str) -> Layout:
+def with_query(layout: Layout, query: str, plans: bool = False) -> Layout:
     """The layout for a method that has seen the first question when it acts (`aware`), none (`free`), or `each` one.
 
     Multi-turn: the base ends behind the question, or in front of it. Multi-request: the base is the context, and all
-    requests share what the method makes of it; `aware` lets it observe the first question on top. With `each` a method
-    acts on every prompt for itself (`alone`).
+    requests share what the method makes of it; `aware` lets it observe the first question on top, or, if all it does is
+    to plan how the base is read (`plans`), read it there with the first question (`first_request`). With `each` a
+    method acts on every prompt for itself (`alone`).
     """
     if query == "free":
         return replace(layout, base=layout.context)
     if query == "each":
         return layout
     first = layout.branches[0]
-    return replace(layout, observed=first.suffix) if layout.base == first.leaves else layout
+    if not first.suffix:
+        return layout
+    return first_request(layout) if plans else replace(layout, observed=first.suffix)
+
+
+def first_request(layout: Layout) -> Layout:
+    """A multi-request layout whose base is the first request, with its question; the others leave at the context's end.
+
+    So an engine that caches prefixes meets them: the first request is read as a whole, and the others find their
+    context in its cache.
+    """
+    first, *others = layout.branches
+    trunk = layout.trunk + first.suffix
+    branches = (replace(first, leaves=len(trunk), suffix=()), *others)
+    return replace(layout, trunk=trunk, base=len(trunk), points=(layout.context, len(trunk)), branches=branches)
 
 
 def multi_turn(dialogue: Dialogue, max_new_tokens: Tokens) -> Layout:

@@ -68,6 +68,21 @@ def test_what_the_cache_has_seen_is_independent_of_the_mode(name, mode, query):
     assert answers == expected
 
 
+@pytest.mark.parametrize("model", ["llama", "gemma3"])
+@pytest.mark.parametrize("name", ["a_shape", "tri_shape", "minference"])
+def test_a_plan_that_knows_the_first_request_equals_the_naive_loop(name, model):
+    method, oracle = METHODS[name]
+    dialogue, plain = tiny.dialogue(), tiny.model(model, "sequential")
+    expected = sequential.multi_request(plain, dialogue, oracle, LIMIT, "first")
+    decoder = engine.decoder(tiny.model(model, "eager"))
+    answers = engine.answers(decoder, dialogue, "multi_request", LIMIT, method, query="aware")
+    assert answers == expected
+    if model == "llama":
+        assert answers != engine.answers(decoder, dialogue, "multi_request", LIMIT, method)
+        turns = engine.answers(decoder, dialogue, "multi_turn", LIMIT, method)
+        assert answers[0] == turns[0], "its first prompt is that of the other mode"
+
+
 @pytest.mark.parametrize("name", ["streaming_llm", "snapkv", "snapkv_max"])
 @pytest.mark.parametrize("compress", ["each", "isolated"])
 @pytest.mark.parametrize("history", ["gold", pytest.param("generated", marks=pytest.mark.slow)])

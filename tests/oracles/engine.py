@@ -33,7 +33,8 @@ def job(
     limits = (limit,) * len(dialogue.opening)
     layout = build_layout(Mode(mode), dialogue, limits, history)
     if query != "auto":
-        layout = with_query(layout, query)
+        parts = method if isinstance(method, tuple) else (method or Dense(),)
+        layout = with_query(layout, query, all(part.only_plans() for part in parts))
     feedback = ()
     if history == "generated" and mode == "multi_turn":
         feedback = tuple(zip(dialogue.followup[1:], limits[1:], strict=True))

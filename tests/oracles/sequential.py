@@ -118,6 +118,13 @@ def again(cache, compress):
     cache.settled = cache.position
 
 
+def cut_back(cache, tokens):
+    for heads in cache.layers.values():
+        for entries in heads:
+            entries[:] = [entry for entry in entries if entry.position < tokens]
+    cache.position = tokens
+
+
 def greedy(model, cache, logits, limit, stop):
     cache.method.focus(cache)
     answer = []
@@ -178,6 +185,13 @@ def multi_request(model, dialogue, method, limit, query="free", gold=False, whol
             logits = read_base(model, cache, [*dialogue.context, *question], whole)
             act(cache)
         else:
+            if query == "first":  # as an engine that caches prefixes meets the requests
+                logits = read_base(model, cache, [*dialogue.context, *dialogue.opening[0]], whole)
+                if turn:
+                    cut_back(cache, len(dialogue.context))
+                    logits = feed(model, cache, question, whole)
+                answers.append(greedy(model, cache, logits, limit, dialogue.stop))
+                continue
             read_base(model, cache, dialogue.context, whole)
             looked = None
             if query == "aware":

@@ -306,7 +306,14 @@ def test_there_is_no_table_of_fidelity_where_nothing_is_known(tmp_path):
 
 
 def timed(name, **seconds):
-    scopes = {"prefill": "shared", "compress": "own", "extend": "own", "question": "batch", "decode": "batch"}
+    scopes = {
+        "prefill": "shared",
+        "compress": "own",
+        "extend": "own",
+        "question": "batch",
+        "decode": "batch",
+        "served": "batch",
+    }
     width = seconds.pop("width", 1)
     times = {
         stage: StageTime(s, scopes[stage], width if scopes[stage] == "batch" else 1) for stage, s in seconds.items()
@@ -326,6 +333,14 @@ def test_costs_per_question_until_the_first_token_and_when_a_method_pays(tmp_pat
     assert (dense["TTFT s"], dense["tokens/s"], dense["pays from"]) == ("2.100", "10.0", "n/a")
     assert (snap["TTFT s"], snap["tokens/s"], snap["pays from"]) == ("3.300", "20.0", "3")
     assert (quest["each s"], quest["TTFT s"], quest["tokens/s"], quest["pays from"]) == ("2.050", "n/a", "n/a", "never")
+
+
+def test_another_engine_costs_what_it_took_for_all(tmp_path):
+    cells = {"d0": cell()}
+    records = [timed("d0", served=3.0, width=2)]
+    (dense,) = rows(costs_table(summary(tmp_path, records, cells, sessions=["s0"])))
+    assert (dense["once s"], dense["each s"], dense["per question s"]) == ("n/a", "n/a", "1.500")
+    assert (dense["TTFT s"], dense["tokens/s"], dense["pays from"]) == ("n/a", "n/a", "n/a")
 
 
 costs = st.integers(0, 6).map(float)

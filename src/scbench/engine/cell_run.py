@@ -289,16 +289,19 @@ class CellRun:
         peaks = {"prefill": self.source.peak, **self.peaks, "decode": answered.peak}
         return Turn(
             answer=answer,
-            prompt=(*self.trunk.ids[: branch.leaves], *branch.suffix),
+            prompt=self._prompt(branch),
             kept=tuple(round(layer.tokens) for layer in layers),
             density=self.trunk.density(branch.leaves),
-            noop=self.idle[branch.leaves] and not self._grown(branch.leaves + len(branch.suffix)),
+            noop=self.idle[max(branch.leaves, self.layout.base)] and not self._grown(len(self._prompt(branch))),
             kv_bytes=_kv_bytes(shape, row, layers, self.job),
             times={**times, "extend": extended, "question": answered.question, "decode": answered.decode},
             kernels=tuple(sorted(self.source.kernels | self.kernels | answered.kernels)),
             peak_bytes={stage: peak for stage, peak in peaks.items() if peak is not None},
             gold_kept=kept_share(row.view, places, shape.windows),
         )
+
+    def _prompt(self, branch: Branch) -> tuple[int, ...]:
+        return (*self.trunk.ids[: branch.leaves], *branch.suffix)
 
 
 def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], job: Job) -> KvBytes:

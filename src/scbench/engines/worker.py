@@ -21,7 +21,7 @@ from scbench.engines.protocol import About, Ask, Reply, Report
 from scbench.errors import ScbenchError
 from scbench.models.model import ModelConfig, place
 
-PATIENCE = 10  # seconds that a worker may take to end
+PATIENCE = 30  # seconds that a worker may take to end
 WORKERS = Path(__file__).parent / "workers"
 OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")  # of this interpreter's, not the worker's
 

@@ -45,8 +45,8 @@ def canonical(cell: Cell) -> Cell:
 def _canonical_query(cell: Cell) -> str:
     """The mode's own, unless a method compresses and would do it otherwise.
 
-    In multi-turn mode the question is part of the base; in multi-request mode only a method that observes queries
-    can tell whether one was there.
+    In multi-turn mode the question is part of the base; in multi-request mode only a method that observes queries, or
+    that alone plans how the base is read, can tell whether one was there.
     """
     compress = any("compression" in method.type.stages for method in cell.methods)
     turns = cell.mode.options["kind"] == "multi_turn"
@@ -54,7 +54,8 @@ def _canonical_query(cell: Cell) -> str:
         return "each" if compress else "aware" if turns else "free"
     if turns:
         return cell.query if compress else "aware"
-    return cell.query if any(method.type.observes for method in cell.methods) else "free"
+    plans = all(method.type.only_plans() for method in cell.methods)
+    return cell.query if plans or any(method.type.observes for method in cell.methods) else "free"
 
 
 def _canonical_compress(cell: Cell) -> str:

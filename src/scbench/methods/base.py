@@ -156,6 +156,11 @@ class Method:
     engine: ClassVar[str] = "own"
     mark: ClassVar[str] = ""
 
+    @classmethod
+    def only_plans(cls) -> bool:
+        """Whether all it does is to plan how the base is read: in later prompts the cache is whole, and dense."""
+        return cls.stages == ("generation",) and not cls.rewrites
+
     def contents(self) -> Mapping[str, object]:
         """What names the content of its files, as plain values: part of a cell's fingerprint."""
         return {}

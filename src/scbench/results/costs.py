@@ -12,13 +12,14 @@ from scbench.results.frames import KEY
 
 ONCE = ("rewrite", "precompute", "prefill", "compress")  # stages that a context needs once
 EACH = ("extend", "question", "decode")  # stages that every question needs
+SERVED = "served"  # all of that together, by an engine that does not tell it apart
 NOTE = (
     "once: seconds for a context before any question (rewrite, precompute, prefill, compress; the prefill that cells "
     "share counts whole). each: seconds that a question adds (extend, question, decode; of what was decoded together, "
     "an equal share). per question: once ÷ questions + each. TTFT (once + the first question) and tokens/s only where "
-    "answers were decoded alone (width 1). pays from: questions on one context from which the cell is cheaper than "
-    "dense, `up to` the number to which it is, or `never`. n/a: the same costs, a batch of several cells "
-    "(engine.batch=family), or times that are not there."
+    "answers were decoded alone (width 1). Of another engine, per question is a share of all that it did. "
+    "pays from: questions on one context from which the cell is cheaper than dense, `up to` the number to which it is, "
+    "or `never`. n/a: the same costs, a batch of several cells (engine.batch=family), or times that are not there."
 )
 
 
@@ -39,19 +40,20 @@ NOTHING = Cost(nan, nan, nan, nan, nan)
 def cell_costs(costs: pd.DataFrame, turns: pd.DataFrame, mixed: frozenset[str]) -> dict[str, Cost]:
     """The cost of each cell; `turns` are those that count, `mixed` cells decoded together with other cells."""
     joined = turns[[*KEY, "output_tokens"]].merge(costs, on=list(KEY))
-    seconds = {stage: _seconds(joined, stage) for stage in (*ONCE, *EACH)}
+    seconds = {stage: _seconds(joined, stage) for stage in (*ONCE, *EACH, SERVED)}
     width = _column(joined, "decode_batch_width").fillna(1)
     decode = seconds["decode"]
     frame = joined[["cell", "session", "turn"]].assign(
         once=_sum(seconds, ONCE).where(seconds["prefill"].notna()),
         each=_sum(seconds, EACH).where(decode.notna()),
+        served=seconds[SERVED],
         wait=(seconds["extend"].fillna(0) + seconds["question"].fillna(0)).where(width == 1),
         rate=(joined["output_tokens"] / decode.where(decode > 0)).where(width == 1),
     )
     sessions = frame.groupby(["cell", "session"])
     table = sessions.agg(once=("once", "max"), each=("each", "mean"), asked=("turn", "size"), rate=("rate", "median"))
     table["ttft"] = table["once"] + sessions["wait"].first()
-    table["per_question"] = table["once"] / table["asked"] + table["each"]
+    table["per_question"] = (table["once"] / table["asked"] + table["each"]).fillna(sessions["served"].mean())
     names = ["once", "each", "per_question", "ttft", "rate"]
     medians = table.groupby("cell")[names].median()
     rows = zip(medians.index.astype(str), medians.to_numpy(dtype=float).tolist(), strict=True)

@@ -120,7 +120,8 @@ def _job(
     rewriting: Rewriting | None,
     places: tuple[Places, ...],
 ) -> Job:
-    layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query)
+    plans = all(choice.type.only_plans() for choice in cell.methods)
+    layout = with_query(build_layout(cell.mode.build(), dialogue, limits, cell.history), cell.query, plans)
     later = len(dialogue.followup) - len(layout.branches)
     feedback = tuple(zip(dialogue.followup, limits, strict=True))[-later:] if later else ()
     budget = None if cell.budget is None else Budget(cell.budget)
