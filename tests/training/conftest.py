@@ -6,13 +6,13 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from scbench.training import tokenizer
-from scbench.training.curriculum import TRACKS, Track
+from scbench.training.curriculum import STEPWISE, Track
 from scbench.training.texts import texts
 
 
 @pytest.fixture(scope="session")
 def tracks() -> Sequence[Track]:
-    return TRACKS
+    return STEPWISE
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,8 @@ def _train(arguments: argparse.Namespace, folder: Path) -> None:
         recipe = replace(recipe, steps=arguments.steps)
     folder.mkdir(parents=True, exist_ok=True)
     words = tokenizer.build(texts(curriculum.TRACKS))
-    begun = loop.begin(arguments.name, recipe, words, curriculum.TRACKS)
+    tracks = curriculum.STEPWISE if recipe.stepwise else curriculum.TRACKS
+    begun = loop.begin(arguments.name, recipe, words, tracks)
     running = loop.resume(begun, folder)
     if running.step:
         print(f"going on after step {running.step:,} of {recipe.steps:,}")

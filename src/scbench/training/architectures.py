@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 WINDOW = 8192
-_WIDTH = 128
+_WIDTH = 192
 _ATTENTION: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2}
 _ROPE = {"rope_type": "default", "rope_theta": 1e8}
 _COMMON: dict[str, Any] = {
@@ -29,7 +29,7 @@ def _llama(**tokens: int) -> PretrainedConfig:
         **tokens,
         num_hidden_layers=5,
         head_dim=64,
-        intermediate_size=2 * _WIDTH,
+        intermediate_size=_WIDTH,
         max_position_embeddings=WINDOW,
         rope_parameters=_ROPE,
         attention_bias=True,
@@ -49,7 +49,7 @@ def _bamba(layers: int, attention: list[int], tokens: Mapping[str, int]) -> Pret
         max_position_embeddings=WINDOW,
         rope_parameters={**_ROPE, "partial_rotary_factor": 0.5},
         mamba_proj_bias=True,
-        mamba_n_heads=8,
+        mamba_n_heads=2 * _WIDTH // 32,
         mamba_d_head=32,
         mamba_d_state=32,
         mamba_chunk_size=64,
@@ -71,9 +71,10 @@ def _mamba2(**tokens: int) -> PretrainedConfig:
         **_COMMON,
         **tokens,
         num_hidden_layers=6,
-        num_heads=8,
+        num_heads=2 * _WIDTH // 32,
         head_dim=32,
         n_groups=1,
+        use_bias=True,
         state_size=64,
         chunk_size=64,
     )

@@ -62,7 +62,7 @@ def begin(name: str, recipe: Recipe, tokenizer: PreTrainedTokenizerFast, tracks:
     """A run at its first step, with weights drawn from the recipe's seed."""
     ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     config = ARCHITECTURES[name](vocab_size=len(tokenizer), bos_token_id=None, **ids)
-    model = initial.begin(config, recipe.seed)
+    model = initial.begin(config, recipe.seed, tokenizer)
     learned = _learned(tokenizer)
     return Run(name, recipe, model, _optimizer(model, recipe), learned, tokenizer, tracks, curriculum.start(tracks))
 

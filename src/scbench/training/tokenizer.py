@@ -29,9 +29,10 @@ _X = "A-Za-z0-9"
 _PREFIX = rf"(?<![{_X}])[{_X}]{{10}}(?=[{_X}]{{13}})"  # of a long random word, so that its pairs start at its start
 _PIECES = "|".join(
     [
-        r" ?VAR ",
+        r" = VAR | ?VAR ",
         r"\": \"|\", \"|', '|, | = |\n\n",
         rf" ?(?<![{_X}-])(?:[A-Z]?[a-z]+|JSON)(?![{_X}-])",  # a word, with the blank before it
+        rf"(?<![{_X}])[A-Z]{{2}}(?=[A-Z]{{3}}(?![{_X}]))",  # a variable's first letters, which tell it from most others
         rf"-[0-9a-f]{{2}}(?=[0-9a-f]{{2}}-|[0-9a-f]{{10}}(?![{_X}]))",  # a dash of a UUID and the pair behind it
         rf"[{_X}](?=(?:[{_X}]{{2}})*(?![{_X}]))|[{_X}]{{2}}",  # pairs, so that they end at the end
         rf" ?[^\s{_X}]",
