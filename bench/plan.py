@@ -105,7 +105,7 @@ def on_slurm(jobs: int) -> None:
 def _recorded(jobs: int) -> Iterator[Path]:
     """A results folder in which a sweep of so many sessions is done, as one job."""
     with tempfile.TemporaryDirectory(prefix="results-", dir=Path.cwd()) as folder:
-        snakemake(Path(folder), f"{SMALL} task.limit={jobs}", "--quiet", "rules", "score")
+        snakemake(Path(folder), f"{SMALL} task.limit={jobs}", "score", "--quiet", "rules")
         yield Path(folder)
 
 
