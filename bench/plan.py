@@ -29,7 +29,17 @@ SMALL = (
     "model=tiny_llama method=dense task=retr_kv mode=multi_request task.length=256 task.turns=1 task.max_new_tokens=2 "
     "engine.fidelity=none run.mem_mb=500 run.runtime=10"
 )
-QUICK = ("--default-resources", "device=cpu", "--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5")
+SLURM = (
+    "score",
+    "--profile",
+    "slurm",
+    "--jobs",
+    "2",
+    "--latency-wait",
+    "5",
+    "--slurm-init-seconds-before-status-checks",
+    "2",
+)
 
 
 @dataclass(frozen=True)
@@ -94,8 +104,8 @@ def on_slurm(jobs: int) -> None:
     """Print how long SLURM says that such a job has run, alone in its allocation and together with others."""
     for short, name in ((0, "a job on SLURM, of {} two by two"), (60, "one of {} in one allocation on SLURM")):
         with _recorded(jobs) as results:
-            profile = ("--profile", "slurm", *QUICK, f"short={short}", "--group-components", f"short={jobs}")
-            printed = snakemake(results, _cut(jobs), *profile, "--jobs", "2", "score").printed
+            groups = ("--group-components", f"short={jobs}", "--default-resources", "device=cpu", f"short={short}")
+            printed = snakemake(results, _cut(jobs), *SLURM, *groups).printed
         ran = [_run_time(job) for job in re.findall(r"has been submitted with SLURM jobid (\d+)", printed)]
         seconds = median(ran) if short == 0 else sum(ran) / jobs
         print(f"| {name.format(jobs)} | {seconds:.1f} | | |", flush=True)
@@ -104,7 +114,9 @@ def on_slurm(jobs: int) -> None:
 @contextmanager
 def _recorded(jobs: int) -> Iterator[Path]:
     """A results folder in which a sweep of so many sessions is done, as one job."""
-    with tempfile.TemporaryDirectory(prefix="results-", dir=Path.cwd()) as folder:
+    shared = Path("results")  # where the nodes see it
+    shared.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=shared.resolve()) as folder:
         snakemake(Path(folder), f"{SMALL} task.limit={jobs}", "score", "--quiet", "rules")
         yield Path(folder)
 
