@@ -151,3 +151,18 @@ def test_the_first_question_is_in_the_base_or_observed_or_unseen(dialogue: Dialo
     aware = with_query(requests, "aware")
     assert (aware.base, aware.trunk, aware.observed) == (len(dialogue.context), dialogue.context, dialogue.opening[0])
     assert aware.branches == requests.branches
+
+
+@given(dialogues())
+def test_the_first_request_is_read_whole_where_a_prefill_is_planned(dialogue: Dialogue) -> None:
+    turns, requests = multi_turn(dialogue, limits(dialogue)), multi_request(dialogue, limits(dialogue))
+    assert with_query(turns, "aware", plans=True) == turns
+    assert with_query(requests, "free", plans=True) == requests
+    whole = with_query(requests, "aware", plans=True)
+    assert whole.trunk == dialogue.context + dialogue.opening[0] == turns.trunk[: turns.base]
+    assert (whole.base, whole.observed) == (len(whole.trunk), ())
+    assert whole.points == (len(dialogue.context), len(whole.trunk))
+    for before, after in zip(requests.branches, whole.branches, strict=True):
+        assert whole.trunk[: after.leaves] + after.suffix == requests.trunk[: before.leaves] + before.suffix
+        assert (after.turn, after.max_new_tokens) == (before.turn, before.max_new_tokens)
+    assert [branch.leaves for branch in whole.branches[1:]] == [len(dialogue.context)] * (len(whole.branches) - 1)

@@ -13,6 +13,12 @@ from scbench.modes import Mode, build_layout
 from scbench.prompts.chat import OPTIONS
 from scbench.prompts.dialogue import build_dialogue
 from scbench.record import Outcome
+from scbench.results.scores import score_sweep
+from scbench.results.tables import tables_sweep
+from scbench.run.local import run_here
+from scbench.run.progress import NullProgress
+from scbench.share.pack import pack
+from scbench.share.verify import verify
 from scbench.tasks.retr_kv import RetrKV
 from tiny_folder import write_tiny
 
@@ -59,6 +65,18 @@ def test_completions_are_those_of_our_own_engine(sweep, endpoint, prompt, histor
     assert set(toy.keys) == {f"Bearer {KEY}"}
     written = [file.read_text() for file in other.root.rglob("*") if file.is_file()]
     assert not any(KEY in text for text in written)
+
+
+def test_its_records_are_scored_tabulated_packed_and_verified_like_any_others(sweep, endpoint):
+    _, chosen = endpoint
+    manifest = sweep(BOTH, *chosen)
+    run_here(manifest, NullProgress())
+    assert len(score_sweep(manifest.path).scores) == 12
+    tables_sweep(manifest.path)
+    verdict = verify(pack(manifest.path).path)
+    assert verdict.holds and verdict.records == 12
+    costs = (manifest.folder / "tables" / "costs.md").read_text()
+    assert "n/a" in costs
 
 
 def test_what_is_refused_for_now_is_asked_again(sweep, endpoint):

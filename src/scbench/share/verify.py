@@ -28,7 +28,7 @@ from scbench.share.differences import csv_differences
 from scbench.share.drawn import FIGURES, REPORT, drawn_files, drawn_with
 
 _NAME = re.compile(r"[\w+=,@-][\w.+=,@-]*", re.ASCII)
-_CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engine)(\.\w+)+", re.ASCII)
+_CODE = re.compile(r"scbench\.(tasks|models|methods|modes|engines?)(\.\w+)+", re.ASCII)
 _DESCRIPTION = re.compile(r"cells/[^/]+/cell\.json")
 _SHAPE = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
 _FILES = (OSError, csv.Error)  # a folder where a table should be, a field that no table has

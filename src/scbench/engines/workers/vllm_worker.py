@@ -14,6 +14,7 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_DO_NOT_TRACK": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1",  # a window beyond the model's own is asked for by name (model.window)
     "OMP_WAIT_POLICY": "PASSIVE",
     "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
 }
