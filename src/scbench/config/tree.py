@@ -18,6 +18,7 @@ from yaml import YAMLError
 
 from scbench.config.files import AXES, names
 from scbench.errors import ScbenchError
+from scbench.methods.kvpress.presses import PRESSES
 from scbench.nearest import hint
 
 
@@ -44,11 +45,14 @@ class ConfTree:
         self._nodes: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     def choices(self, group: str) -> tuple[str, ...]:
-        """The names that `group=` takes."""
-        return names(self.folder, group)
+        """The names that `group=` takes: those of its files, and of kvpress's presses, which need none."""
+        return (*names(self.folder, group), *(PRESSES if group == "method" else ()))
 
     def node(self, group: str, name: str, origin: str) -> Mapping[str, Any]:
-        """`conf/<group>/<name>.yaml` as plain data; `origin` is quoted when there is no such file."""
+        """`conf/<group>/<name>.yaml`, or a press, as plain data; `origin` is quoted when there is no such name."""
+        if group == "method" and name in PRESSES:
+            press = PRESSES[name]
+            return {"_target_": f"{press.__module__}.{name}", **press.defaults()}
         if name not in self.choices(group):
             raise ScbenchError(f"{origin}: there is no {group} '{name}'; {hint(name, self.choices(group))}")
         if (group, name) not in self._nodes:
