@@ -68,12 +68,14 @@ class Serving:
     `wait` are seconds from asking until the first token (TTFT), those for prompts that were asked together included;
     `rate` tokens per second after the first one, while the others were decoded too. `cached` are the prompt's tokens
     that its prefix cache had, `cacheable` those in whole blocks that an earlier prompt of the session had begun with.
+    `form` says what a method has made of the tokens that it does not keep (`dropped`, `masked`, `zeroed`).
     """
 
     wait: float | None
     rate: float | None
     cached: int | None
     cacheable: int | None
+    form: str | None = None
 
 
 PerHead = tuple[tuple[tuple[float, ...], ...], ...]  # by layer, KV head and step

@@ -52,6 +52,7 @@ class _Asking:
         self._asked = asked
         self._end = None if asked.timeout is None else time.monotonic() + asked.timeout
         self._known: list[Tokens] = []
+        self._questions = {b.turn: len(b.suffix) for b in job.layout.branches}  # which are not kept: a turn's alone
 
     def turns(self) -> list[Turn]:
         layout = self._job.layout
@@ -63,14 +64,21 @@ class _Asking:
 
     def _answered(self, layout: Layout, branches: Sequence[Branch]) -> list[Turn]:
         prompts = tuple(Prompt(b.turn, layout.trunk[: b.leaves] + b.suffix, b.max_new_tokens) for b in branches)
+        if not self._job.each_query:
+            return self._replied(layout, prompts, self._job.layout.base)
+        return [turn for one in prompts for turn in self._replied(layout, (one,), len(one.tokens))]
+
+    def _replied(self, layout: Layout, prompts: tuple[Prompt, ...], base: int) -> list[Turn]:
+        budget = self._job.budget
         ask = Ask(
             session=f"{self._job.cell}/{self._asked.session}",
             prompts=prompts,
             stop=tuple(sorted(self._asked.stop)),
-            base=self._job.layout.base,
+            base=base,
             context=layout.context,
             protected=layout.protected,
             method=self._method,
+            tokens=None if budget is None else budget.tokens(base, self._client.about.token_bytes or 1),
         )
         left = None if self._end is None else max(0.0, self._end - time.monotonic())
         began = time.perf_counter()
@@ -93,13 +101,14 @@ class _Asking:
         return Turn(
             answer=Answer(reply.tokens, reply.stopped),
             prompt=prompt.tokens,
-            kept=reply.kept,
+            kept=tuple(tokens - self._questions.get(prompt.turn, 0) for tokens in reply.kept),
             density=(),
-            noop=False,
+            noop=reply.idle,
             kv_bytes=None if reply.kv_bytes is None else KvBytes(**reply.kv_bytes),
-            times={"served": served},
+            times={"served": served, **{stage: StageTime(own, "own") for stage, own in reply.seconds.items()}},
             kernels=(),
-            serving=Serving(reply.wait, _rate(reply), reply.cached, cacheable),
+            peak_bytes=reply.peak,
+            serving=Serving(reply.wait, _rate(reply), reply.cached, cacheable, reply.form),
         )
 
 

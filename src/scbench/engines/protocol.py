@@ -29,7 +29,8 @@ class Ask:
     the dialogue. `stop` are the ids that end an answer. `method` is what the cell's method says of itself, for an
     engine that has methods: its name, class (`target`), options, and the cell's `budget`, `query`, `compress`.
     It acts at the end of the first `base` tokens of every prompt, which all prompts share; `context` are those of the
-    context, `protected` the intervals [start, stop) of the chat template in it.
+    context, `protected` the intervals [start, stop) of the chat template in it. `tokens` are those of the base that the
+    cell's budget allows, None without one.
     """
 
     session: str
@@ -39,6 +40,7 @@ class Ask:
     context: int
     protected: tuple[tuple[int, int], ...] = ()
     method: Mapping[str, Any] = field(default_factory=dict)
+    tokens: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for one JSON line."""
@@ -51,7 +53,9 @@ class Reply:
 
     `wait` are the seconds from the ask until the first token, the wait for other prompts included; `decode` those from
     the first token to the last. `cached` are the prompt's tokens whose KV was there already. `kept` are the tokens per
-    layer that the cache holds when the answer starts, and `kv_bytes` its size (the fields of `record.KvBytes`).
+    layer that the cache holds when the answer starts, and `kv_bytes` its size (the fields of `record.KvBytes`); `form`
+    says what became of the others, and `idle` that the method has had nothing to do. `seconds` are those of the stages,
+    `peak` the bytes of their highest memory use.
     """
 
     turn: int
@@ -62,6 +66,10 @@ class Reply:
     cached: int | None = None
     kept: tuple[int, ...] = ()
     kv_bytes: Mapping[str, int] | None = None
+    form: str | None = None
+    idle: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Reply:
@@ -81,11 +89,13 @@ class About:
     """What an engine says of itself when it is ready.
 
     `provenance` goes into every record. `block` is the number of tokens of which its prefix cache takes all or
-    nothing, None where it has no such cache or does not tell.
+    nothing, None where it has no such cache or does not tell. `token_bytes` is the size of a token's KV over all
+    layers, for budgets in bytes, None where it has no methods.
     """
 
     provenance: Mapping[str, str]
     block: int | None = None
+    token_bytes: int | None = None
 
 
 class Client(Protocol):

@@ -137,7 +137,8 @@ class Method:
     `needs_dense` whether it can act on a dense cache only, not on what a compression has left;
     `repeats` whether compressing again at a later point changes anything (`compress=each|isolated`);
     `files` which options name a file: of these `contents` counts, not the name;
-    `engine` the engine that has it, `own` for all that act through these hooks.
+    `engine` the engine that has it, `own` for all that act through these hooks;
+    `mark` what tables say beside its name, if its name alone would promise too much.
     """
 
     uses_budget: ClassVar[bool] = False
@@ -153,6 +154,7 @@ class Method:
     needs_dense: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ()
     engine: ClassVar[str] = "own"
+    mark: ClassVar[str] = ""
 
     @classmethod
     def only_plans(cls) -> bool:

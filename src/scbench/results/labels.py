@@ -67,7 +67,7 @@ def labels(cells: Mapping[str, Cell]) -> dict[str, Label]:
         title = f"{cell.task.type.title} ({kind})" if kind else cell.task.type.title
         return Label(
             model=_name(cell.model, models),
-            method=" + ".join(_name(method, methods) for method in cell.methods),
+            method=" + ".join(_method(method, methods) for method in cell.methods),
             budget=budget_text(cell.budget),
             task=_name(cell.task, tasks),
             title=_name(cell.task, titled, title),
@@ -116,6 +116,11 @@ def _varying(choices: Iterable[Choice]) -> Varying:
 def _name(choice: Choice, varying: Varying, name: str | None = None) -> str:
     options = (f"{key}={choice.options[key]}" for key in varying[choice.name])
     return " ".join((name or choice.name, *options))
+
+
+def _method(choice: Choice, varying: Varying) -> str:
+    """A method's name, and what it does where its name alone would promise more: `AdaKVPress (masked)`."""
+    return " ".join((_name(choice, varying), *(f"({mark})" for mark in (choice.type.mark,) if mark)))
 
 
 def _settings(cells: Mapping[str, Cell]) -> dict[str, str]:

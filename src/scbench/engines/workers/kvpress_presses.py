@@ -73,6 +73,14 @@ def with_tokens(press: BasePress, tokens: int, base: int) -> None:
         raise Refused(f"{type(press).__name__} has no amount that a budget could set: {error}") from error
 
 
+def share_kept(press: BasePress | None) -> float:
+    """The share of a base that a press keeps by the ratio that it says of itself, once it has acted."""
+    try:
+        return 1.0 - (getattr(press, "compression_ratio", None) or 0.0)
+    except (AssertionError, ValueError):  # it has acted on no layer
+        return 1.0
+
+
 def _takes(press: BasePress, option: str) -> bool:
     return option in inspect.signature(type(press)).parameters
 

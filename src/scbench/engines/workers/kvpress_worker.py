@@ -8,14 +8,14 @@ read over what it has left, one prompt after the other.
 from __future__ import annotations
 
 import json
-import resource
 import time
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 from kvpress import BasePress
-from kvpress_presses import Refused, build, with_tokens
+from kvpress_presses import PRESSES, Refused, build, share_kept, with_tokens
 from kvpress_reading import DENSE, Reader, State
 from serving import Report, serve
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
@@ -34,7 +34,11 @@ class Engine:
         self._presses: dict[str, BasePress | None] = {}
         self._session: tuple[str, ...] = ()
         self._known: list[State] = []  # of this session: the base, and what was read last
-        self._prefill = 0.0
+        self._peaks: dict[str, int] = {}
+        self._measures = True
+        self._pressed = False
+        self._prefill = 0.0  # seconds that the base took
+        self._nominal = 1.0  # share of the base that the press keeps by its parameters alone
 
     @torch.no_grad()
     def answer(self, ask: dict[str, Any], report: Report) -> list[dict[str, Any]]:
@@ -44,8 +48,11 @@ class Engine:
         prompts = sorted(ask["prompts"], key=lambda one: one["turn"])
         if session != self._session:
             self._known, self._session = [], ()
+            self._forget()
             self._known = [self._base(prompts[0]["tokens"][: ask["base"]], ask)]
             self._session, self._prefill = session, self._now() - began
+            self._peaks = self._peak("prefill")
+        self._forget()
         replies = []
         for number, prompt in enumerate(prompts):
             replies.append(self._reply(prompt, frozenset(ask["stop"]), began))
@@ -54,6 +61,7 @@ class Engine:
 
     def _base(self, ids: list[int], ask: dict[str, Any]) -> State:
         press = self._press(ask["method"])
+        self._pressed = press is not None
         if press is not None and ask["tokens"] is not None:
             with_tokens(press, min(ask["tokens"], len(ids)), len(ids))
         torch.manual_seed(SEED)
@@ -62,17 +70,20 @@ class Engine:
         except BaseException:
             self._presses.clear()  # which may be left half made
             raise
-        if base.form == DENSE and base.press is None and ask["tokens"] is not None and ask["tokens"] < len(ids):
-            raise RuntimeError(f"{ask['method']['press']} should have acted and has left the cache as it was")
+        wanted = len(ids) if ask["tokens"] is None else ask["tokens"]
+        if base.form == DENSE and base.press is None and wanted < len(ids):
+            raise RuntimeError(f"{type(press).__name__} should have acted and has left the cache as it was")
+        self._nominal = share_kept(press) if ask["tokens"] is None else min(1.0, wanted / len(ids))
         return base
 
     def _press(self, method: dict[str, Any]) -> BasePress | None:
-        """The press that a method names, None for the dense cache; it is made once, as some load weights."""
-        if method.get("press") is None:
+        """The press that a method's class is called after, None for no press; made once, as some load weights."""
+        name = method["target"].rpartition(".")[2]
+        if name not in PRESSES:
             return None
         key = json.dumps(method, sort_keys=True)
         if key not in self._presses:
-            self._presses[key] = build(method["press"], method["options"])
+            self._presses[key] = build(name, method["options"])
         return self._presses[key]
 
     def _reply(self, prompt: dict[str, Any], stop: frozenset[int], began: float) -> dict[str, Any]:
@@ -92,25 +103,47 @@ class Engine:
             "wait": read - began,
             "decode": end - read,
             "kept": state.kept,
-            "kv_bytes": {"stored": state.stored, "touched": state.touched},
+            "kv_bytes": {
+                "dense": len(ids) * self._token_bytes,
+                "nominal": round(len(ids) * self._token_bytes * self._nominal),
+                "stored": state.stored,
+                "touched": state.touched,
+            },
             "form": "+".join(
                 part for part in (state.form, WHILE_DECODING) if part != (DENSE if acted else WHILE_DECODING)
             ),
-            "idle": state.form == DENSE and not acted,
+            "idle": self._pressed and state.form == DENSE and not acted,
             "seconds": {"prefill": self._prefill, "question": read - at, "decode": end - read},
-            "peak": self._peak(),
+            "peak": self._peaks | self._peak("decode"),
         }
+
+    @property
+    def _token_bytes(self) -> int:
+        return int(self.about["token_bytes"])
 
     def _now(self) -> float:
         if self._reader.model.device.type == "cuda":
             torch.cuda.synchronize(self._reader.model.device)
         return time.perf_counter()
 
-    def _peak(self) -> int:
-        """The highest memory use so far, in bytes: allocated on a GPU, of the process on a CPU."""
+    def _forget(self) -> None:
+        """Measure the highest memory use from now on, where the system lets us."""
         if self._reader.model.device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self._reader.model.device))
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            torch.cuda.reset_peak_memory_stats(self._reader.model.device)
+            return
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # `man 5 proc`: resets the peak resident set size
+        except OSError:
+            self._measures = False
+
+    def _peak(self, stage: str) -> dict[str, int]:
+        """Bytes of the highest memory use since then: allocated on a GPU, of the process on a CPU."""
+        if self._reader.model.device.type == "cuda":
+            return {stage: int(torch.cuda.max_memory_allocated(self._reader.model.device))}
+        if not self._measures:
+            return {}
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return {stage: next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))}
 
 
 def start(given: dict[str, Any]) -> Engine:
