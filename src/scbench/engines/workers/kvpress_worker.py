@@ -19,6 +19,7 @@ from kvpress_presses import PRESSES, Refused, build, share_kept, with_tokens
 from kvpress_reading import DENSE, Reader, State
 from serving import Report, serve
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.utils import logging
 
 FAMILIES = ("llama", "mistral", "phi3", "qwen2", "qwen3")  # those that kvpress supports, but for Gemma 3
 WHILE_DECODING = "while decoding"
@@ -63,7 +64,7 @@ class Engine:
         press = self._press(ask["method"])
         self._pressed = press is not None
         if press is not None and ask["tokens"] is not None:
-            with_tokens(press, min(ask["tokens"], len(ids)), len(ids))
+            with_tokens(press, ask["tokens"], len(ids))
         torch.manual_seed(SEED)
         try:
             base = self._reader.base(ids, ask["context"], press)
@@ -148,6 +149,7 @@ class Engine:
 
 def start(given: dict[str, Any]) -> Engine:
     """Load the model; raises `Refused` for one that kvpress was not written for."""
+    logging.disable_progress_bar()
     wanted, options = given["model"], given["options"]
     device = torch.device("cuda" if torch.cuda.is_available() and options["device"] != "cpu" else "cpu")
     config = AutoConfig.from_pretrained(wanted["path"], revision=wanted["revision"])

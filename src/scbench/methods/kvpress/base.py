@@ -16,7 +16,7 @@ class Press(Method):
 
     The options are kvpress's own, with its defaults. Class attributes: `mark`, what becomes of what it does not keep,
     as tables say it; `inner`, the options that name other presses: each by its name, as `{NAME: {option: value}}`, or
-    as a list of these.
+    as a list of these; `needs`, what was made for certain models and comes from elsewhere.
     """
 
     engine: ClassVar[str] = "kvpress"
@@ -26,6 +26,7 @@ class Press(Method):
     uses_budget: ClassVar[bool] = True
     mark: ClassVar[str] = DROPPED
     inner: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[str] = ""
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

@@ -89,6 +89,8 @@ class ExpectedAttentionPress(Press):
 class ExpectedAttentionStatsPress(ExpectedAttentionPress):
     """Expected attention with query statistics that were made before, of a hub or in `stats_folder`."""
 
+    needs: ClassVar[str] = "statistics of the model's queries (a hub, or `stats_folder`)"
+
     sample_seq_len: int = 1000
     num_samples: int = 100
     dataset_name: str = "kmfoda/booksum"
@@ -160,12 +162,16 @@ class CapPress(Press):
 class QFilterPress(Press):
     """Keys along a direction per head that was learnt before stay (arXiv 2503.02812)."""
 
+    needs: ClassVar[str] = "filters of the model (a hub)"
+
     compression_ratio: float = 0.0
 
 
 @dataclass(frozen=True)
 class KVzapPress(Press):
     """A small model predicts the scores of KVzip (arXiv 2601.07891)."""
+
+    needs: ClassVar[str] = "a scorer for the model (a hub)"
 
     compression_ratio: float = 0.0
     model_type: str = "mlp"
@@ -235,6 +241,8 @@ class KVzipPress(Press):
 class RestoreKVPress(KVzipPress):
     """KVzip, and learnt tokens that stand for what is gone (arXiv 2608.01247)."""
 
+    needs: ClassVar[str] = "an adapter for the model (a hub)"
+
 
 @dataclass(frozen=True)
 class KVgradPress(Press):
@@ -252,6 +260,7 @@ class KVgradPress(Press):
 class FastKVzipPress(Press):
     """Gates that were learnt from the scores of KVzip (arXiv 2601.17668)."""
 
+    needs: ClassVar[str] = "gates for the model (a hub)"
     mark: ClassVar[str] = MASKED
 
     compression_ratio: float = 0.0
@@ -265,6 +274,7 @@ class FastKVzipPress(Press):
 class DuoAttentionPress(Press):
     """Heads that were found to need no more keep the first and latest tokens only (arXiv 2410.10819)."""
 
+    needs: ClassVar[str] = "patterns of the model (the web), or with `on_the_fly_scoring` a data set (a hub)"
     uses_budget: ClassVar[bool] = False
     mark: ClassVar[str] = MASKED
 
@@ -372,6 +382,7 @@ class MergingPress(Press):
 class LUKVPress(Press):
     """Another press, with budgets per head that were found before (arXiv 2602.08585)."""
 
+    needs: ClassVar[str] = "budget curves of the model (the web)"
     mark: ClassVar[str] = MASKED
     inner: ClassVar[tuple[str, ...]] = ("press",)
 
@@ -431,14 +442,14 @@ class DecodingPress(Press):
 
 @dataclass(frozen=True)
 class CAMPress(DecodingPress):
-    """The same; values that go are merged into those of tokens behind theirs (CaM)."""
+    """DecodingPress; values that go are merged into those of tokens behind theirs (CaM)."""
 
     merge_budget: int = 32
 
 
 @dataclass(frozen=True)
 class CompressionRatioDecodingPress(Press):
-    """The same, to a share of all tokens so far."""
+    """DecodingPress, down to a share of all tokens so far."""
 
     mark: ClassVar[str] = DECODING
     inner: ClassVar[tuple[str, ...]] = ("base_press",)
