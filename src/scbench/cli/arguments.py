@@ -82,9 +82,9 @@ COMMANDS = {
         ("scbench run experiment=smoke", "scbench run experiment=smoke method=streaming_llm budget=64,128"),
     ),
     "list": Command(
-        "list the models, methods, tasks, modes or experiments that conf/ offers",
+        "list the models, methods, tasks, modes or experiments that conf/ offers, or kvpress's presses",
         listing.run,
-        {"kind": {"choices": tuple(listing.GROUPS), "metavar": "KIND", "help": ", ".join(listing.GROUPS)}},
+        {"kind": {"choices": listing.KINDS, "metavar": "KIND", "help": ", ".join(listing.KINDS)}},
         examples=("scbench list methods", "scbench list experiments"),
     ),
     "check-method": Command(
