@@ -155,7 +155,7 @@ def test_every_press_on_a_small_cell_is_what_the_documentation_says(tmp_path, mo
 
 def test_all_tasks_in_both_modes(tmp_path):
     names = ("SnapKVPress", "KVzipPress")
-    small = ["task.length=640", "task.limit=1", "max_turns=2", "task.max_new_tokens=4"]
+    small = ["task.length=1024", "task.limit=1", "task.turns=2", "task.max_new_tokens=4"]
     given = ["model=tiny_llama", BOTH, "budget=0.5", "task=glob(*)", "engine.device=cpu", *small]
     found = evaluate(*given, *KVPRESS, *told(*names), f"results={tmp_path}")
     tasks = found.groupby("task")
