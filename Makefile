@@ -4,13 +4,14 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 VENV := .venv
 VLLM := .venv-vllm
+KVPRESS := .venv-kvpress
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Byte code is made where it is first imported: most of what is installed never is, and making it all takes a minute.
 INSTALL := $(PIP) install --no-compile --progress-bar off $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui bench test test-slow test-long test-slurm test-vllm vllm browser check format clean
+.PHONY: help demo ui bench test test-slow test-long test-slurm test-vllm vllm test-kvpress kvpress browser check format clean
 
 help:
 	@echo "make demo       install into $(VENV), run experiment=demo on the CPU, print the table"
@@ -22,9 +23,11 @@ help:
 	@echo "make test-slurm whole sweeps through sbatch, on a SLURM of two nodes on this machine (as root on Debian it installs it)"
 	@echo "make vllm       install vLLM into $(VLLM), an interpreter of its own, for engine=vllm (3 GB)"
 	@echo "make test-vllm  the tests that need it"
+	@echo "make kvpress    install kvpress into $(KVPRESS), for engine=kvpress (1 GB)"
+	@echo "make test-kvpress  the tests that need it"
 	@echo "make check      ruff and mypy"
 	@echo "make format     ruff's formatter and safe fixes"
-	@echo "make clean      remove $(VENV) and $(VLLM) (results/ stays)"
+	@echo "make clean      remove $(VENV), $(VLLM) and $(KVPRESS) (results/ stays)"
 
 demo: $(VENV)/core.done
 	@$(BIN)/scbench sweep experiment=demo
@@ -54,6 +57,11 @@ test-vllm: $(VENV)/test.done $(VLLM)/done
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m venv tests/engines/test_vllm.py --timeout 900
 
 vllm: $(VLLM)/done
+
+test-kvpress: $(VENV)/test.done $(KVPRESS)/done
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m venv tests/engines/test_kvpress.py -n 2 --timeout 900
+
+kvpress: $(KVPRESS)/done
 
 # For the tests that open the report's page; elsewhere they are skipped and say so.
 browser:
@@ -86,14 +94,14 @@ $(VENV)/test.done: envs/test.txt $(VENV)/core.done
 	@$(INSTALL) -r envs/test.txt
 	@touch $@
 
-# Its own pins, apart from those above. All versions are in the lock, and what its wheel names besides is not needed.
-$(VLLM)/done: envs/vllm.txt
-	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM) \
-	  || { rm -rf $(VLLM); echo "no venv module: apt-get install python3-venv"; exit 1; }
-	@echo "installing envs/vllm.txt into $(VLLM) (a few minutes, once)"
-	@$(VLLM)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --progress-bar off --no-deps \
-	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r envs/vllm.txt
+# Another engine's own pins, apart from those above. All versions are in its lock; what vLLM names besides isn't needed.
+.venv-%/done: envs/%.txt
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$* \
+	  || { rm -rf .venv-$*; echo "no venv module: apt-get install python3-venv"; exit 1; }
+	@echo "installing envs/$*.txt into .venv-$* (a few minutes, once)"
+	@.venv-$*/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --progress-bar off --no-deps \
+	  $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r envs/$*.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VLLM)
+	rm -rf $(VENV) $(VLLM) $(KVPRESS)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scbench.cli import main
 from scbench.config.compose import compose
 from scbench.engine.job import Job
 from scbench.engines.asking import Asked, ask_session
@@ -85,6 +86,13 @@ def test_refused_when_it_is_planned(overrides, said):
 )
 def test_not_refused(overrides):
     assert len(cells(*overrides)) == 1
+
+
+def test_they_are_listed(capsys):
+    assert main(["list", "presses"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(PRESSES)
+    assert lines[0].split()[0] == "AdaKVPress" and lines[0].endswith("(arXiv 2407.11550). [masked]")
 
 
 def test_a_press_that_no_budget_sets_is_one_cell_for_all():

@@ -91,9 +91,9 @@ COMMANDS = {
         ("scbench fetch experiment=paper --dry-run", "scbench fetch experiment=paper_llama3_1_8b"),
     ),
     "list": Command(
-        "list the models, methods, tasks, modes or experiments that conf/ offers",
+        "list the models, methods, tasks, modes or experiments that conf/ offers, or kvpress's presses",
         listing.run,
-        {"kind": {"choices": tuple(listing.GROUPS), "metavar": "KIND", "help": ", ".join(listing.GROUPS)}},
+        {"kind": {"choices": listing.KINDS, "metavar": "KIND", "help": ", ".join(listing.KINDS)}},
         examples=("scbench list methods", "scbench list experiments"),
     ),
     "init": Command(

@@ -46,21 +46,14 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {  # options without which a press wou
 
 def found(results: Path, python: str) -> dict[tuple[str, str], str]:
     """What every press does, by its name and the mode: run by that interpreter, recorded in that folder."""
-    said: dict[tuple[str, str], str] = {}
-    runnable: dict[tuple[str, ...], list[str]] = {}
     engine = (*SETTING, f"engine.python={python}", f"results={results}")
+    said = {(name, mode): f"refused: {why}" for mode in MODES for name, why in _refused((*engine, f"mode={mode}"))}
+    runnable: dict[tuple[str, ...], list[str]] = {}
     for name in PRESSES:
-        modes = []
-        for mode in MODES:
-            reason = _refused((*engine, f"mode={mode}", *_told([name])))
-            if reason is None:
-                modes.append(mode)
-            else:
-                said[name, mode] = f"refused: {reason}"
-        runnable.setdefault(tuple(modes), []).append(name)
-    for able, names in runnable.items():
-        if able:
-            said.update(_ran((*engine, f"mode={','.join(able)}", *_told(names)), results))
+        runnable.setdefault(tuple(mode for mode in MODES if (name, mode) not in said), []).append(name)
+    for modes, names in runnable.items():
+        if modes:
+            said.update(_ran((*engine, f"mode={','.join(modes)}", *_told(names)), results))
     return said
 
 
@@ -92,12 +85,17 @@ def _told(names: Sequence[str]) -> Iterator[str]:
             yield f"method.{name}.{option}"
 
 
-def _refused(overrides: Sequence[str]) -> str | None:
-    try:
-        compose(overrides, Path("conf"))
-    except ScbenchError as error:
-        return str(error).partition(": ")[2]
-    return None
+def _refused(overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The presses that are refused when a sweep with these overrides is planned, and why."""
+    names = list(PRESSES)
+    while names:
+        try:
+            compose((*overrides, *_told(names)), Path("conf"))
+            return
+        except ScbenchError as error:
+            refused, _, why = str(error).removeprefix("method=").partition(": ")
+            names.remove(refused)
+            yield refused, why
 
 
 def _ran(overrides: Sequence[str], results: Path) -> Iterator[tuple[tuple[str, str], str]]:
