@@ -8,7 +8,6 @@ over which nothing is written (`SELF`); what stands one, two, three and six toke
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from re import fullmatch
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,10 +19,9 @@ PART = 16  # dimensions of a code that are known of other tokens, or twice as ma
 SELF, BACK1, BACK2, BACK3 = (slice(64 + PART * place, 64 + PART * (place + 1)) for place in range(4))
 BACK6, ASKED1, ASKED2 = slice(128, 160), slice(160, 176), slice(176, 192)
 CODE, BRIEF, WIDTH = slice(0, 63), slice(0, 32), 192
-UNLIKE = 11  # the first dimensions of a code, which tell tokens apart; marks follow
-NAMING, EQUALS, START, QUOTE, RANDOM, REST = 11, 12, 13, 14, 15, 63
+UNLIKE = 12  # the first dimensions of a code, which tell tokens apart; marks follow
+EQUALS, START, QUOTE, RANDOM, REST = 12, 13, 14, 15, 63
 MARKED = {
-    NAMING: ("Prefix",),  # what stands before a text that the answer begins with: a colon and a blank follow
     EQUALS: (" = ", " = VAR ", "<|end|>"),  # what stands before a value, and before an answer
     START: ("<|assistant|>", ", "),  # what stands before the first token that has to be looked up
     QUOTE: ("', '", "'"),  # what stands between words
@@ -33,7 +31,6 @@ RANDOM_SHARE = 0.5
 LOOKED = (BACK1, 1), (BACK2, 2), (BACK3, 3), (BACK6, 6)  # what a head each of the first layer writes, and looks at
 SIZE = 64  # of a head
 OTHER_SCORES, OTHER_OUTPUTS = 0.1, 0.005  # what is left of the random weights beside those that are set
-APART, NEAR = 100, 20.0  # steps, and how much more the nearest count than others
 IDLE = 25.0  # how much more a head that has nothing to do prefers to rest
 SLOW = [place for pair in range(31, 15, -1) for place in (pair, pair + 32)]  # dimensions that hardly turn
 SHARP = 9.0  # of the heads that look back
@@ -90,38 +87,18 @@ def begin(model: PreTrainedModel, config: PretrainedConfig, ids: Mapping[str, in
 def _codes(ids: Mapping[str, int], random: Sequence[str]) -> torch.Tensor:
     """Codes [vocabulary, 64] of length 2, whose first 16 dimensions have length 1, and the next 16 too."""
     codes = torch.randn(len(ids), 64)
-    chosen = [ids[token] for token in random]
-    uuids = [ids[token] for token in random if fullmatch("-?[0-9a-f]{2}", token)]  # of which contexts have thousands
-    codes[uuids, :UNLIKE] = _apart(codes[uuids, :UNLIKE])
     unlike = (1 - RANDOM_SHARE**2) ** 0.5
     for part, length in ((slice(0, UNLIKE), unlike), (slice(16, 32), 1.0), (slice(32, 63), 2**0.5)):
         codes[:, part] *= length / codes[:, part].norm(dim=1, keepdim=True)
     codes[:, [*MARKED]] = 0
     codes[:, RANDOM] = -RANDOM_SHARE
-    codes[chosen, RANDOM] = RANDOM_SHARE
+    codes[[ids[token] for token in random], RANDOM] = RANDOM_SHARE
     for mark, tokens in MARKED.items():
         codes[[ids[token] for token in tokens], mark] = 1
     (rest,) = MARKED[REST]
     codes[ids[rest]] = 0
     codes[ids[rest], REST] = 8
     return codes
-
-
-def _apart(codes: torch.Tensor) -> torch.Tensor:
-    """Codes [tokens, dimensions] of length 1, moved away from their nearest neighbours.
-
-    What is drawn at random in so few dimensions has neighbours that are almost the same, and a match takes them for it.
-    """
-    with torch.enable_grad():
-        moved = codes.clone().requires_grad_()
-        optimizer = torch.optim.Adam([moved], lr=0.03)
-        for _ in range(APART):
-            unit = torch.nn.functional.normalize(moved, dim=1)
-            alike = (unit @ unit.T).fill_diagonal_(-1)
-            optimizer.zero_grad()
-            torch.autograd.backward((NEAR * alike).logsumexp(1).mean() / NEAR)
-            optimizer.step()
-    return torch.nn.functional.normalize(moved.detach(), dim=1)
 
 
 def _look_back(attention: Any, config: PretrainedConfig) -> None:
@@ -156,12 +133,10 @@ def _find_where_words_begin(circuit: Circuit) -> None:
 
 
 def _look_values_up(circuit: Circuit) -> None:
-    """What stands two tokens behind the key that was asked, when an answer begins; or the first token of the prefix."""
+    """What stands two tokens behind the key that was asked, when an answer begins."""
     circuit.match(13, ASKED1, BACK2)
     circuit.match(13, ASKED2, BACK3)
-    other = 3 * is_one(BACK1, EQUALS) + 3 * is_one(BACK1, QUOTE)
-    circuit.prefer(6, is_random(SELF) - other + 6 * is_one(BACK3, NAMING))
-    circuit.recent(4)
+    circuit.prefer(6, is_random(SELF) - 3 * is_one(BACK1, EQUALS) - 3 * is_one(BACK1, QUOTE))
     circuit.rest(24, only=is_one(SELF, START))
     circuit.give((CODE, CODE, 2.5))
 
@@ -187,7 +162,7 @@ def _look_middles_up(circuit: Circuit) -> None:
 def _go_on(circuit: Circuit) -> None:
     """The second token of a string that begins as the answer does, rather behind the key that was asked."""
     circuit.match(14, SELF, BACK1)
-    circuit.match(12, ASKED1, BACK3)
+    circuit.match(8, ASKED1, BACK3)
     circuit.prefer(18, (is_random(SELF) + is_random(BACK1) - is_random(BACK2)) / 3)
     circuit.rest(26, only=is_one(BACK1, START))
     circuit.give((CODE, CODE, 2.5))
@@ -201,11 +176,11 @@ def _copy_by_two(circuit: Circuit) -> None:
 
 
 def _copy_by_three(circuit: Circuit) -> None:
-    circuit.match(10, SELF, BACK1, 10)
-    circuit.match(10, BACK1, BACK2, 10)
-    circuit.match(10, BACK2, BACK3, 10)
-    circuit.rest(22, only=is_random(SELF))
-    circuit.give((CODE, CODE, 3.5))
+    circuit.match(9, SELF, BACK1, 10)
+    circuit.match(9, BACK1, BACK2, 10)
+    circuit.match(9, BACK2, BACK3, 10)
+    circuit.rest(20, only=is_random(SELF))
+    circuit.give((CODE, CODE, 2.5))
 
 
 class Circuit:

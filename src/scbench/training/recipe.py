@@ -39,8 +39,8 @@ class Recipe:
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "tiny-llama": Recipe(steps=1000, tokens=2048, rate=2e-4, stepwise=False),  # slow: it begins with most of it
+    "tiny-llama": Recipe(steps=900, tokens=2048, rate=2e-4, stepwise=False),  # slow: it begins with most of it
     "tiny-hybrid": Recipe(steps=2200),
-    "tiny-hybrid-1to7": Recipe(steps=1750),
-    "tiny-mamba2": Recipe(steps=1000),
+    "tiny-hybrid-1to7": Recipe(steps=1500),
+    "tiny-mamba2": Recipe(steps=900),
 }
