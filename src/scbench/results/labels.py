@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scbench.config.cell import Cell, Choice
 
 FLOORS = {"full": "", "none": "no context", "shuffled": "shuffled context"}  # by the option `context` of a task
+PRESSES = "scbench.methods.kvpress.presses."  # their classes say what becomes of what they do not keep
 Varying = Mapping[str, tuple[str, ...]]
 
 
@@ -119,8 +120,12 @@ def _name(choice: Choice, varying: Varying, name: str | None = None) -> str:
 
 
 def _method(choice: Choice, varying: Varying) -> str:
-    """A method's name, and what it does where its name alone would promise more: `AdaKVPress (masked)`."""
-    return " ".join((_name(choice, varying), *(f"({mark})" for mark in (choice.type.mark,) if mark)))
+    """A method's name, and what a press does where its name alone would promise more: `AdaKVPress (masked)`.
+
+    A cell may name any class, and may come from anybody: none but scbench's own presses is imported for a label.
+    """
+    mark = choice.type.mark if choice.target.startswith(PRESSES) else ""
+    return " ".join((_name(choice, varying), *(f"({one})" for one in (mark,) if one)))
 
 
 def _settings(cells: Mapping[str, Cell]) -> dict[str, str]:
