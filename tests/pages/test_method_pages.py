@@ -73,6 +73,7 @@ def test_a_page_names_its_source_and_what_it_builds_on():
 
 
 def test_presets_and_comments_are_shown(tmp_path):
+    (tmp_path / "config.yaml").touch()  # so that it stands alone
     (tmp_path / "method").mkdir()
     (tmp_path / "method" / "mine.yaml").write_text(WITH_PRESETS)
     (tmp_path / "method" / "no_class.yaml").write_text("tokens: 3\n")

@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from scbench.config.cell import load_class
-from scbench.config.files import names
+from scbench.config.files import find, names
 from scbench.methods.base import PROMPT, STAGES, Method
 
 BUDGET = 512  # tokens, to show what a method makes of them
@@ -108,7 +108,7 @@ def documented(conf: Path) -> list[Documented]:
     """All methods of a configuration folder, in the order of the stages where they act first."""
     found = []
     for name in names(conf, "method"):
-        file = conf / "method" / f"{name}.yaml"
+        file = find(conf, f"method/{name}.yaml")
         node: Any = OmegaConf.to_container(OmegaConf.load(file))
         if "_target_" not in node:
             continue
