@@ -72,7 +72,7 @@ browser:
 
 check: $(VENV)/test.done
 	@$(BIN)/ruff format --check --quiet src tests bench || { echo "make format would mend this"; exit 1; }
-	@$(BIN)/ruff check --quiet src tests bench
+	@$(BIN)/ruff check --no-cache --quiet src tests bench
 	@$(BIN)/mypy --no-error-summary
 
 format: $(VENV)/test.done

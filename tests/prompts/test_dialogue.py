@@ -4,8 +4,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from chat_templates import CHATML, GEMMA, LLAMA_3, LLAMA_3_1, QWEN_3, STYLES, Style
 
+from chat_templates import CHATML, GEMMA, LLAMA_3, LLAMA_3_1, QWEN_3, STYLES, Style
 from scbench.errors import ScbenchError
 from scbench.modes import multi_request, multi_turn
 from scbench.prompts.chat import find_chat

@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chat_templates import GEMMA, LLAMA_3, STYLES
 
+from chat_templates import GEMMA, LLAMA_3, STYLES
 from scbench.errors import ScbenchError
 from scbench.modes import MULTI_REQUEST, Mode, build_layout, multi_request, multi_turn
 from scbench.prompts.dialogue import Dialogue
