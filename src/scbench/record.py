@@ -39,13 +39,15 @@ class KvBytes:
 
     `dense` is what an untouched cache holds of the same tokens, and of those that a method left out of the text;
     `nominal` is a cache of the same tokens times the method's nominal ratio (a label only); `stored` is what is
-    resident, metadata and indexes included; `touched` is what one decoded token reads.
+    resident, metadata and indexes included; `touched` is what one decoded token reads. `state` is what layers without
+    a cache hold, whatever the context's length; it is part of each of the others.
     """
 
     dense: int
     nominal: int
     stored: int
     touched: int
+    state: int = 0
 
 
 @dataclass(frozen=True)

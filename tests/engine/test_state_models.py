@@ -69,5 +69,5 @@ def test_states_are_counted_and_methods_without_keys_are_noops(name):
     (turns,) = engine.run(decoder, [job], dialogue.stop).values()
     token = decoder.adapter.shape.token_bytes * decoder.adapter.shape.layers
     sizes = {turn.kv_bytes.dense - token * len(turn.prompt) for turn in turns}
-    assert len(sizes) == 1 and sizes.pop() > 0
+    assert len(sizes) == 1 and sizes == {turn.kv_bytes.state for turn in turns} and sizes.pop() > 0
     assert all(turn.noop == (name == "mamba2") for turn in turns)

@@ -11,10 +11,11 @@ import pytest
 
 from scbench.config.files import ROOT
 from scbench.errors import ScbenchError
+from scbench.findings.architectures import architectures_table
 from scbench.findings.claims import STATISTICS, Bounds, Claim, read_claims
 from scbench.findings.measure import Finding, findings
 from scbench.findings.page import findings_table, write_findings
-from scbench.record import Diagnostics
+from scbench.record import Diagnostics, KvBytes, Record
 from scbench.results.bootstrap import Interval
 from scbench.results.scores import score_sweep
 from scbench.results.summary import Summary, read_summary
@@ -116,6 +117,47 @@ def test_a_verdict_needs_the_whole_interval(interval: tuple[float, float], verdi
     assert Finding(CLAIM, Interval(-10, *interval), 1, 12).verdict == verdict
 
 
+def test_memory_is_held_against_the_peers(tmp_path: Path) -> None:
+    def of(name: str, stored: float) -> list[list[Record]]:
+        return [answers(name, session, [True, False], stored=round(stored * 2**20)) for session in SESSIONS]
+
+    cells = {"t": cell(), "h": cell(model="hybrid")}
+    manifest = write_sweep(tmp_path, cells, [*of("t", 8), *of("h", 2)], SESSIONS)
+    score_sweep(manifest)
+    saves = replace(
+        CLAIM,
+        statistic="memory",
+        rows={"model": ("hybrid",), "method": ("dense",)},
+        beside={"model": cells["t"].model.name},
+        seen=Bounds(below=-50),
+    )
+    found = one(read_summary(manifest), saves)
+    assert found.measured.estimate == pytest.approx(100 * (2 / 8 - 1))
+    assert found.verdict == "seen"
+
+
+def test_architectures_stand_beside_each_other_by_turn(tmp_path: Path) -> None:
+    def of(name: str, state: int, per_token: int, right: list[bool]) -> list[Record]:
+        made_ = answers(name, "s0", right, prompt_tokens=100)
+        total = 100 * per_token + state
+        held = KvBytes(dense=total, nominal=total, stored=total, touched=total, state=state)
+        return [replace(record, kv_bytes=held) for record in made_]
+
+    cells = {"t": cell(), "h": cell(model="hybrid"), "s": cell("snapkv", budget=0.25), "r": cell(mode="multi_request")}
+    right = {"t": [True, True], "h": [True, False], "s": [False, False], "r": [True, True]}
+    records = [of(name, 4096 * (name == "h"), 20 if name == "h" else 80, right[name]) for name in cells]
+    manifest = write_sweep(tmp_path, cells, records, ["s0"])
+    score_sweep(manifest)
+    rows = architectures_table(read_summary(manifest)).rows
+    model, title = cells["t"].model.name, rows[0][1]
+    assert rows == (
+        (model, title, 1, 100.0, 80.0, 0.0, 8000 / 2**20),
+        (model, title, 2, 100.0, 80.0, 0.0, 8000 / 2**20),
+        ("hybrid", title, 1, 100.0, 20.0, 4096.0, 6096 / 2**20),
+        ("hybrid", title, 2, 0.0, 20.0, 4096.0, 6096 / 2**20),
+    )
+
+
 def test_a_claim_whose_cells_are_not_all_there_is_not_run(summary: Summary) -> None:
     assert one(summary, replace(CLAIM, rows={"method": ("quest",)})).verdict == "not run"
     assert one(summary, replace(CLAIM, beside={"method": "kivi", "budget": ""})).verdict == "not run"
@@ -192,6 +234,10 @@ def test_the_page_has_a_row_per_claim_and_says_which_sweep(summary: Summary, tmp
         ("claims: {a: {says: x, source: y, statistic: later, rows: {metod: z}, seen: {}, opposite: {}}}", "'method'"),
         ("claims: {a: {says: x, source: y, statistic: later, rows: {}, seen: {}, opposite: {}}}", "'above', 'below'"),
         ("claims: {a: {says: x, source: y, statistic: later, rows: {}, seen: {below: b}, opposite: {}}}", "could not"),
+        (
+            "claims: {a: {says: x, source: y, statistic: memory, rows: {}, seen: {above: 0}, opposite: {below: 0}}}",
+            "needs 'beside'",
+        ),
         ("claims: [", "cannot be read"),
     ],
 )

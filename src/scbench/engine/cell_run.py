@@ -322,4 +322,5 @@ def _kv_bytes(shape: Shape, row: Row, layers: Sequence[Footprint], job: Job) -> 
         nominal=round((sum(most) + row.view.state_bytes) * job.nominal_ratio(shape)),
         stored=stored + row.view.state_bytes,
         touched=touched + row.view.state_bytes,
+        state=row.view.state_bytes,
     )

@@ -21,6 +21,7 @@ STATISTICS = {
     "difference": "difference over all turns",
     "first": "difference at turn 1",
     "later": "difference at later turns, minus the same at turn 1",
+    "memory": "bytes stored, less the peer's, in % of the peer's",
     "recall_by_step": "attention held at the last quarter of an answer's steps, minus the first quarter",
     "recall_by_turn": "attention held at later turns, minus turn 1",
 }
@@ -88,6 +89,8 @@ def _claim(file: Path, name: str, data: Any) -> Claim:
             raise ScbenchError(f"{where}: lacks '{key}'")
     if data["statistic"] not in STATISTICS:
         raise ScbenchError(f"{where}: statistic {data['statistic']}: {hint(str(data['statistic']), STATISTICS)}")
+    if data["statistic"] == "memory" and data.get("beside") is None:
+        raise ScbenchError(f"{where}: statistic memory needs 'beside': bytes are held against a peer's")
     rows = {key: _texts(value) for key, value in ({"kind": "gen"} | _attributes(where, data["rows"])).items()}
     return Claim(
         name=name,

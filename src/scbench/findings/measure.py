@@ -9,7 +9,6 @@ from statistics import fmean
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from scbench.config.cell import Cell
 from scbench.errors import ScbenchError
@@ -25,6 +24,8 @@ from scbench.results.summary import Summary
 ALL = 100.0  # %, what a score or a share of attention is at most
 PART = 4  # of an answer's steps: the first and the last quarter
 Attributes = Mapping[str, str]
+Against = Callable[[Floats, Floats], Floats]  # two cells' values of a turn, to one
+Reduce = Callable[[Floats], Floats]  # a session's turns, to one value
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def findings(summary: Summary, claims: Iterable[Claim]) -> list[Finding]:
     known = {name: _attributes(cell, summary.labels[name]) for name, cell in summary.sweep.cells.items()}
     quantities = {
         "score": lambda cells: cell_answers(summary.scored.scores),
+        "stored": lambda cells: cell_answers(_of_memory(summary, cells)),
         "held": lambda cells: cell_answers(_of_attention(summary, cells, _held)),
         "held_change": lambda cells: cell_answers(_of_attention(summary, cells, _held_change)),
     }
@@ -61,11 +63,11 @@ def findings(summary: Summary, claims: Iterable[Claim]) -> list[Finding]:
     weights = Weights()
     found = []
     for claim in claims:
-        quantity, reduce = STATISTICS[claim.statistic]
+        quantity, against, reduce = STATISTICS[claim.statistic]
         groups = list(_groups(claim, known))
         cells = [cell for group in groups for cell in group]
         values = scores if quantity == "score" else quantities[quantity](cells)
-        found.append(_finding(claim, groups, values, reduce, weights))
+        found.append(_finding(claim, groups, values, (against, reduce), weights))
     return found
 
 
@@ -73,13 +75,14 @@ def _finding(
     claim: Claim,
     groups: Sequence[tuple[str, ...]],
     values: Mapping[str, Answers],
-    reduce: Callable[[Floats], Floats],
+    statistic: tuple[Against, Reduce],
     weights: Weights,
 ) -> Finding:
     """`groups`: per row its cell; its peer; the row and its peer elsewhere, as far as the claim has them."""
     if not groups or any(cell not in values for group in groups for cell in group):
         return Finding(claim, MISSING, 0, 0)
-    parts = [_part([values[cell] for cell in group], reduce) for group in groups]
+    against, reduce = statistic
+    parts = [_part([values[cell] for cell in group], against, reduce) for group in groups]
     size = len(groups[0])
     most = ALL * (size if reduce is _later else max(1, size // 2))
     low = 0.0 if size == 1 and claim.statistic in ("level", "first") else -most
@@ -87,26 +90,24 @@ def _finding(
     return Finding(claim, interval, len(groups), min(int(part.sizes[0]) for part in parts))
 
 
-def _part(group: Sequence[Answers], reduce: Callable[[Floats], Floats]) -> Part:
-    """One value per session: a row, its difference to its peer, or that minus the same elsewhere."""
-    one, *others = group
-    contexts, difference = one.contexts, one.strict
-    if others:
-        pair = paired(one, others[0])
-        contexts, difference = pair.contexts, pair.one - pair.other
-    if len(others) == 3:
-        elsewhere = paired(others[1], others[2])
-        here = Answers(*_places(one, others[0]), difference)
-        there = Answers(*_places(others[1], others[2]), elsewhere.one - elsewhere.other)
-        pair = paired(here, there)
-        contexts, difference = pair.contexts, pair.one - pair.other
-    return part_of(contexts, reduce(difference)[:, None])
+def _part(group: Sequence[Answers], against: Against, reduce: Reduce) -> Part:
+    """One value per session: a row, itself against its peer, or that minus the same elsewhere."""
+    here = group[0] if len(group) == 1 else _compared(group[0], group[1], against)
+    if len(group) == 4:
+        here = _compared(here, _compared(group[2], group[3], against), np.subtract)
+    return part_of(here.contexts, reduce(here.strict)[:, None])
 
 
-def _places(one: Answers, other: Answers) -> tuple[NDArray[np.int64], NDArray[np.object_]]:
-    """The sessions that two cells share, and their contexts."""
-    sessions, mine, _ = np.intersect1d(one.sessions, other.sessions, assume_unique=True, return_indices=True)
-    return sessions, one.contexts[mine]
+def _compared(one: Answers, other: Answers, against: Against) -> Answers:
+    """What two cells' shared sessions differ by, turn by turn."""
+    pair = paired(one, other)
+    sessions = np.intersect1d(one.sessions, other.sessions, assume_unique=True)
+    return Answers(sessions, pair.contexts, against(pair.one, pair.other))
+
+
+def _relative(one: Floats, other: Floats) -> Floats:
+    """In % of the other."""
+    return ALL * (one / other - 1)
 
 
 def _first(values: Floats) -> Floats:
@@ -117,13 +118,14 @@ def _later(values: Floats) -> Floats:
     return session_means(values[:, 1:]) - values[:, 0]
 
 
-STATISTICS: Mapping[str, tuple[str, Callable[[Floats], Floats]]] = {
-    "level": ("score", session_means),
-    "difference": ("score", session_means),
-    "first": ("score", _first),
-    "later": ("score", _later),
-    "recall_by_step": ("held_change", session_means),
-    "recall_by_turn": ("held", _later),
+STATISTICS: Mapping[str, tuple[str, Against, Reduce]] = {
+    "level": ("score", np.subtract, session_means),
+    "difference": ("score", np.subtract, session_means),
+    "first": ("score", np.subtract, _first),
+    "later": ("score", np.subtract, _later),
+    "memory": ("stored", _relative, session_means),
+    "recall_by_step": ("held_change", np.subtract, session_means),
+    "recall_by_turn": ("held", np.subtract, _later),
 }
 
 
@@ -173,6 +175,13 @@ def _of_attention(summary: Summary, cells: Iterable[str], of: Callable[[Diagnost
     }
     places = mine[list(KEY)].itertuples(index=False, name=None)
     return mine.assign(strict=[found.get(place, nan) for place in places])
+
+
+def _of_memory(summary: Summary, cells: Iterable[str]) -> pd.DataFrame:
+    """The scores' rows of some cells, with the bytes that are stored where the score stood."""
+    scores = summary.scored.scores
+    mine = scores[scores["cell"].isin(set(cells))]
+    return mine.assign(strict=mine["kv_stored"])
 
 
 def _held(diagnostics: Diagnostics) -> float:

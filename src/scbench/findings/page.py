@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scbench.config.files import find
 from scbench.errors import ScbenchError
+from scbench.findings.architectures import architectures_table
 from scbench.findings.claims import FILE, STATISTICS, Claim, read_claims
 from scbench.findings.measure import Finding, findings
 from scbench.grid.manifest import Manifest
@@ -55,6 +56,7 @@ def findings_table(found: Sequence[Finding]) -> Table:
 def _page(table: Table, found: Sequence[Finding], summary: Summary, manifest: Manifest) -> str:
     counts = {verdict: sum(one.verdict == verdict for one in found) for verdict in _order(found)}
     models = dict.fromkeys(label.model for label in summary.labels.values())
+    models_table = architectures_table(summary)
     contexts = max((one.contexts for one in found), default=0)
     lines = [
         "# Findings",
@@ -69,6 +71,7 @@ def _page(table: Table, found: Sequence[Finding], summary: Summary, manifest: Ma
         f"{', '.join(f'{count} {verdict}' for verdict, count in counts.items())}.",
         "",
         to_markdown(table),
+        *((to_markdown(models_table),) if models_table.rows else ()),
         "## Which cells",
         "",
         *(f"- {claim.says}: {_cells(claim)}" for claim in (one.claim for one in found)),

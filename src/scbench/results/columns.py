@@ -96,6 +96,7 @@ def score_columns(records: Sequence[Record], scores: Sequence[Scores], dense: An
         "kv_dense": [nan if it is None else it.dense for it in held],
         "kv_stored": [nan if it is None else it.stored for it in held],
         "kv_touched": [nan if it is None else it.touched for it in held],
+        "kv_state": [nan if it is None else it.state for it in held],
         "gold_tokens": [nan if it is None else it.tokens for it in said],
         "gold_log_likelihood": [nan if it is None else it.log_likelihood for it in said],
         "kl_to_dense": [nan if it is None or it.kl_to_dense is None else it.kl_to_dense for it in said],

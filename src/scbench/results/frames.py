@@ -16,7 +16,7 @@ from scbench.results.files import write_bytes_atomic
 
 LABELS = ("cell", "model", "method", "budget", "task", "mode", "setting")
 KEY = ("cell", "session", "turn")
-BYTES = ("kv_dense", "kv_stored", "kv_touched")
+BYTES = ("kv_dense", "kv_stored", "kv_touched", "kv_state")
 FIDELITY = ("gold_tokens", "gold_log_likelihood", "kl_to_dense", "common_tokens", "same_as_dense", "gold_kept")
 QUARTERS = ("quarter_1", "quarter_2", "quarter_3", "quarter_4")
 LENGTHS = ("items", "characters", "context_tokens")
