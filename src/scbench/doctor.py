@@ -18,10 +18,6 @@ CORE = ("snakemake", "hydra-core", "torch", "transformers", "pandas", "mlflow")
 OPTIONAL = {
     "flash-attn": ("GPU attention", "pip install -r envs/gpu.txt"),
     "triton": ("GPU kernels", "pip install -r envs/gpu.txt"),
-    "vllm": (
-        "engine=vllm, in an environment of its own",
-        "python -m venv .venv-vllm && .venv-vllm/bin/pip install -r envs/vllm.txt",
-    ),
 }
 
 
@@ -34,6 +30,7 @@ def findings() -> Iterator[str]:
     for name, (use, command) in OPTIONAL.items():
         found = _version(name)
         yield f"ok  {name} {found} ({use})" if found else f"--  {name}, optional ({use}): {command}"
+    yield from _engines()
     yield from _devices()
     yield from _scheduler()
     yield from _storage()
@@ -44,6 +41,22 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _engines() -> Iterator[str]:
+    """Engines in an interpreter of their own, where their configuration looks for it."""
+    from scbench.engines.kvpress import KvpressOptions
+    from scbench.engines.vllm import VllmOptions
+    from scbench.errors import ScbenchError
+
+    for options in (VllmOptions(), KvpressOptions()):
+        try:
+            options.ready()
+        except ScbenchError as error:
+            yield f"--  engine={options.name}, optional: {error}"
+        else:
+            said = ", ".join(f"{name} {found}" for name, found in options.versions().items())
+            yield f"ok  engine={options.name}: {said} ({options.python})"
 
 
 def _devices() -> Iterator[str]:

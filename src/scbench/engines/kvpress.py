@@ -31,6 +31,7 @@ class KvpressOptions(WorkerOptions):
     packages: ClassVar[tuple[str, ...]] = ("kvpress", "transformers", "torch")
     install: ClassVar[str] = "`make kvpress` installs it"
 
+    python: str = ".venv-kvpress/bin/python"
     device: str = "auto"
     chunk: int = 256
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ExternalOptions:
+class ExternalOptions(ABC):
     """Options of an engine that is not our own; `timeout` seconds per session and cell.
 
     Class attributes: `name` of the engine, as methods of its own say it (`Method.engine`); `NOT_HASHED` the options
@@ -41,13 +42,13 @@ class ExternalOptions:
             if method.type is not Dense and method.type.engine != self.name:
                 raise ScbenchError(f"engine={self.name} does not run method={method.name}; use engine=own for it")
 
+    @abstractmethod
     def identity(self) -> Mapping[str, str]:
         """What names the engine's own code, for the fingerprint."""
-        raise NotImplementedError
 
-    def ready(self) -> None:
+    def ready(self) -> None:  # noqa: B027 - an engine may need nothing
         """Raise `ScbenchError` where it cannot be started here at all; asked before a session is touched."""
 
+    @abstractmethod
     def connect(self, model: ModelConfig, log: Path) -> Client:
         """Start it with a model; raises `ScbenchError` where that fails. What it prints goes to the file `log`."""
-        raise NotImplementedError

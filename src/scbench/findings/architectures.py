@@ -9,9 +9,9 @@ from scbench.results.summary import Summary
 from scbench.results.table import Column, Table
 
 NOTE = (
-    "Dense cells in multi-turn mode, with right answers as history. accuracy in %; KV bytes per token over all attention "
-    "layers; state bytes are what the other layers hold, whatever the length; MiB stored: both, when the turn's answer "
-    "starts."
+    "Dense cells in multi-turn mode, with right answers as history. accuracy in %; KV bytes per token over all "
+    "attention layers; state bytes are what the other layers hold, whatever the length; MiB stored: both, when the "
+    "turn's answer starts."
 )
 COLUMNS = (
     *map(Column, ("model", "task", "turn")),
