@@ -43,7 +43,7 @@ test: check
 	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test.done browser
-	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "slow and not long and not venv" -n 2 --timeout 1800
+	@OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m "slow and not long and not venv" -n 2 --dist worksteal --timeout 1800
 
 # What takes long and is like what the slow tests try.
 test-long: $(VENV)/test.done
@@ -54,7 +54,7 @@ test-slurm: $(VENV)/test.done
 
 # vLLM's tests, one process: it takes what cores there are.
 test-vllm: $(VENV)/test.done $(VLLM)/done
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m venv tests/engines/test_vllm.py --timeout 900
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m venv tests/engines/test_vllm.py tests/engines/test_vllm_server.py --timeout 900
 
 vllm: $(VLLM)/done
 
