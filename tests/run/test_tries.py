@@ -112,3 +112,23 @@ def test_the_state_of_a_job_is_what_slurm_says(
     log.write_text("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.0\n")
     answers(tmp_path, monkeypatch, scontrol.format(log=log), sacct)
     assert slurm.state_of("7") == state
+
+
+@pytest.mark.parametrize(
+    ("queue", "option"),
+    [
+        ("12|{here}|rule_run_wildcards_ab_0\n13|{here}|rule_run_wildcards_cd_0", "--dependency=afterany:12"),
+        ("12|{here}|rule_run_wildcards_ab_0\n15|{here}|rule_run_wildcards_ab_0", "--dependency=afterany:12:15"),
+        ("12|/elsewhere|rule_run_wildcards_ab_0", ""),
+        ("", ""),
+    ],
+)
+def test_a_job_waits_for_its_own_that_an_earlier_snakemake_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, queue: str, option: str
+) -> None:
+    answers(tmp_path, monkeypatch, "", "")
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat <<'E'\n{queue.format(here=tmp_path)}\nE\n")
+    (tmp_path / "squeue").chmod(0o755)
+    slurm.waiting_for.cache_clear()
+    assert slurm.waiting_for("rule_run_wildcards_ab_0", tmp_path) == option
+    slurm.waiting_for.cache_clear()

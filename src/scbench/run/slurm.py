@@ -42,9 +42,8 @@ def waiting_for(comment: str, folder: Path) -> str:
     Snakemake plugin gives them, and by the `folder` that it was started in; asked once in the life of a process.
     """
     lines = _said("squeue", "--me", "--noheader", "--format", "%i|%Z|%k").splitlines()
-    jobs = [
-        job for job, place, what in (line.split("|", 2) for line in lines) if (place, what) == (str(folder), comment)
-    ]
+    told = (line.split("|", 2) for line in lines)
+    jobs = [job for job, *rest in told if rest == [str(folder), comment]]
     return f"--dependency=afterany:{':'.join(jobs)}" if jobs else ""
 
 
