@@ -129,6 +129,8 @@ def test_a_job_waits_for_its_own_that_an_earlier_snakemake_left(
     answers(tmp_path, monkeypatch, "", "")
     (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat <<'E'\n{queue.format(here=tmp_path)}\nE\n")
     (tmp_path / "squeue").chmod(0o755)
-    slurm.waiting_for.cache_clear()
+    slurm._left.cache_clear()
     assert slurm.waiting_for("rule_run_wildcards_ab_0", tmp_path) == option
-    slurm.waiting_for.cache_clear()
+    (tmp_path / "squeue").unlink()
+    assert slurm.waiting_for("rule_run_wildcards_ab_0", tmp_path) == option, "asked once for all jobs"
+    slurm._left.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -34,17 +35,25 @@ def state_of(job: str) -> str:
     return NO_MEMORY if hidden and found in ("FAILED", FORGOTTEN) else found
 
 
-@cache
 def waiting_for(comment: str, folder: Path) -> str:
     """The option of sbatch that lets a job wait until those are over that an earlier snakemake has left; empty if none.
 
     They would hold the locks of its records, and it an allocation in vain. They are told by the `comment` that the
-    Snakemake plugin gives them, and by the `folder` that it was started in; asked once in the life of a process.
+    Snakemake plugin gives them, and by the `folder` that it was started in.
     """
-    lines = _said("squeue", "--me", "--noheader", "--format", "%i|%Z|%k").splitlines()
-    told = (line.split("|", 2) for line in lines)
-    jobs = [job for job, *rest in told if rest == [str(folder), comment]]
+    jobs = _left().get((str(folder), comment), ())
     return f"--dependency=afterany:{':'.join(jobs)}" if jobs else ""
+
+
+@cache
+def _left() -> Mapping[tuple[str, str], Sequence[str]]:
+    """This user's jobs by folder and comment; asked once in the life of a process, for all of its jobs."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for line in _said("squeue", "--me", "--noheader", "--format", "%i|%Z|%k").splitlines():
+        job, *told = line.split("|", 2)
+        if len(told) == 2:
+            found.setdefault((told[0], told[1]), []).append(job)
+    return found
 
 
 def _said(*command: str) -> str:
