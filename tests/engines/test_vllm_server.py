@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from family_runs import run
 from transformers import AutoModelForCausalLM
 
 from scbench.grid.plan import plan
 from scbench.models import embedded
 from scbench.record import Outcome
 from scbench.results.store import CellStore
+from scbench.run.local import run_here
+from scbench.run.progress import NullProgress
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
@@ -88,7 +89,7 @@ def test_completions_of_a_server_are_those_of_our_own_engine(
     for engine, chosen in {"own": ["engine.fidelity=none"], "openai": served}.items():
         manifest = plan([*CELLS, *chosen, f"results={tmp_path / engine}"], ROOT / "conf")
         manifest.write()
-        run(manifest)
+        run_here(manifest, NullProgress())
         found[engine] = {
             (cell.task.name, cell.mode.name, record.turn): record
             for name, cell in manifest.cells.items()
