@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,12 +177,19 @@ def load(config: ModelConfig, *devices: torch.device) -> LoadedModel:
         )
     if placed is None:
         model.to(devices[0])
+        if devices[0].type == "cpu":
+            logging.getLogger("transformers.integrations.hub_kernels").addFilter(_of_use_on_a_cpu)
     else:
         placement.join(model, placed)
     model.eval().requires_grad_(False)
     commit = getattr(own, "_commit_hash", None) or ""
     stop = _stop(model.generation_config.eos_token_id)
     return LoadedModel(load_tokenizer(config), window(config), stop, commit, model)
+
+
+def _of_use_on_a_cpu(said: logging.LogRecord) -> bool:
+    """Not the advice to install kernels for states, which are for GPUs; transformers' own loops are meant there."""
+    return "is falling back to its reference PyTorch implementation" not in said.getMessage()
 
 
 def load_text(config: ModelConfig) -> ModelText:
