@@ -101,6 +101,9 @@ class Mode:
 @dataclass(frozen=True)
 class Engine:
     NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "model.parallel")
+    local: ClassVar[bool] = True
+    shares: ClassVar[bool] = True
+    serial: ClassVar[bool] = False
 
     device: str = "cpu"
     chunk: int = 128

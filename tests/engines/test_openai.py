@@ -137,9 +137,30 @@ def test_an_endpoint_that_cannot_be_had_fails_its_cells_with_one_line(sweep, end
     assert "refuses the key (HTTP 401)" in summary["failed"]
 
 
+@pytest.mark.parametrize("key", ["secret-1\r\n", "secret-2\nX: y", "secret-3…"])
+def test_a_key_that_no_header_can_have_is_never_written(sweep, endpoint, monkeypatch, key):
+    toy, chosen = endpoint
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    manifest = sweep(*chosen)
+    run_here(manifest, NullProgress())
+    written = "".join(file.read_text() for file in manifest.root.rglob("*") if file.is_file())
+    assert key.split()[0][:9] not in written
+    if (
+        key.strip().isascii() and "X" not in key
+    ):  # an end of the line, as files and clipboards have it, is none of the key's
+        assert set(toy.keys) == {"Bearer secret-1"}
+    else:
+        assert not toy.keys and "$OPENAI_API_KEY has characters that no key has" in written
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        (["engine.key_variable=sk-secret"], "expected the name of the environment's variable"),
+        (
+            ["engine.url=http://h/v1", "engine.model=m", "model.parallel=2"],
+            "engine=openai spreads no model over devices",
+        ),
         (["engine.model=m"], "engine=openai needs engine.url=…"),
         (["engine.url=http://h/v1"], "engine=openai needs engine.model=…"),
         (["engine.url=ftp://h"], "engine.url=ftp://h: expected http"),

@@ -47,6 +47,31 @@ def test_a_model_that_is_no_plain_transformer_has_no_shape() -> None:
         shape_of({"hidden_size": 4096, "num_hidden_layers": 64, "state_size": 128}, 2)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"num_local_experts": 8},
+        {"n_routed_experts": 64},
+        {"mamba_d_state": 16, "attn_layer_period": 8},
+        {"linear_num_key_heads": 16},
+    ],
+)
+def test_experts_and_states_have_no_shape(other: dict[str, int]) -> None:
+    with pytest.raises(KeyError):
+        shape_of({**LLAMA_8B, **other}, 2)
+    assert shape_of({**LLAMA_8B, "num_experts": 0}, 2) == shape_of(LLAMA_8B, 2)
+
+
+def test_what_an_engine_cannot_share_is_counted() -> None:
+    shape, device = shape_of(LLAMA_8B, 2), GPUS["h100"]
+    work = Work(cells=6, sessions=10, context=100_000, turns=5, new_tokens=100)
+    alone = dataclasses.replace(work, prefills=6, serial=True)
+    products = 2 * shape.parameters * 100_000 + 2 * 32 * 4096 * 100_000**2
+    reads = 5 * 100 * (shape.weights + 100_000 * shape.kv_bytes) - 100 * (shape.weights + 5 * 100_000 * shape.kv_bytes)
+    more = 10 * (5 * products / device.flops + 6 * reads / device.bandwidth)
+    assert estimate(shape, alone, device).seconds - estimate(shape, work, device).seconds == pytest.approx(more)
+
+
 def test_what_was_measured_is_met() -> None:
     """SmolLM2 on two cores: 400 tokens/s of prefill, 12 steps/s of decoding."""
     no_attention = dataclasses.replace(SMOLLM2, heads=0)
@@ -251,3 +276,9 @@ def test_models_that_are_not_fetched_have_the_parameters_of_their_cards(path: st
 def test_the_embedded_model_is_known_before_it_is_unpacked() -> None:
     assert local_config(ModelConfig("embedded:smollm2_135m")) == EMBEDDED["smollm2_135m"]
     assert local_config(ModelConfig("embedded:nothing")) is None
+
+
+def test_a_site_grants_no_more_than_it_has() -> None:
+    site = site_of({"device": "cpu", "max_minutes": "60", "max_mb": 8000}, 2)
+    assert site.grants(Need(0, 5000, 25, None).at(3, 3)) == Need(0, 8000, 60, None)
+    assert site_of({"device": "cpu"}, 2).grants(Need(0, 5000, 25, None)) == Need(0, 5000, 25, None)

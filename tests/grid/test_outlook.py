@@ -29,7 +29,7 @@ def planned(conf: Path) -> Manifest:
 def test_it_counts_jobs_and_gpu_hours(planned: Manifest) -> None:
     h100 = GPUS["h100"]
     counted, price = outlook(planned, h100)
-    assert "4 cells in 2 families (one prefill each), 6 jobs, of which 1 are done" in counted
+    assert "4 cells in 2 families, 6 jobs, of which 1 are done" in counted
     demands = [family.demand for family in planned.families if family.demand is not None]
     hours = sum(sizes.estimate(h100).seconds for sizes in demands) / 3600
     assert f"estimate: {hours:.3g} GPU hours on h100" in price
@@ -43,7 +43,7 @@ def test_on_a_cpu_it_tells_the_time(planned: Manifest) -> None:
 def test_it_says_how_many_gpus_would_do(planned: Manifest) -> None:
     *_, narrow = outlook(planned, GPUS["rtx4090"])
     # by hand: 15 GiB of weights, two caches of 2 or 4 GiB, half or one of activations; 21.6 of 24 are room
-    assert narrow == "1 families do not fit their rtx4090: model.parallel=2 would give them room"
+    assert narrow == "1 families of tiny do not fit their rtx4090: model.tiny.parallel=2 would give them room"
 
 
 def test_it_names_what_it_cannot_tell(conf: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from scbench.record import Outcome
 from scbench.run import slurm
-from scbench.run.tries import Try, failure, noted
+from scbench.run.tries import Try, begun, failure, noted
 
 
 class Killed(BaseException):
@@ -134,3 +134,18 @@ def test_a_job_waits_for_its_own_that_an_earlier_snakemake_left(
     (tmp_path / "squeue").unlink()
     assert slurm.waiting_for("rule_run_wildcards_ab_0", tmp_path) == option, "asked once for all jobs"
     slurm._left.cache_clear()
+
+
+def test_the_last_try_closes_what_one_try_has_shown() -> None:
+    killed, cancelled = Try("1", "n1", "", "OUT_OF_MEMORY"), Try("2", "n1", "", "CANCELLED")
+    assert failure([killed], 3) is None
+    found = failure([killed], 3, last=True)
+    assert found is not None and found.outcome == Outcome.OOM
+    assert failure([cancelled], 3, last=True) is None and failure([], 3, last=True) is None
+
+
+def test_notes_of_earlier_tries_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "note.json"
+    assert begun(path) == 0
+    killed(path, monkeypatch, "1")
+    assert begun(path) == 1  # SLURM was not asked yet how it ended

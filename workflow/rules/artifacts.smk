@@ -1,7 +1,4 @@
 # The report shows where MLflow has the runs, and is itself put beside them: so this comes last.
-import os
-
-
 localrules:
     artifacts,
 
@@ -16,6 +13,6 @@ rule artifacts:
         MANIFEST.folder / "artifacts.json",
     params:
         manifest=MANIFEST.path,
-        uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
+        uri=TRACKED_AT,
     shell:
         "{SCBENCH} track --artifacts --manifest {params.manifest}"

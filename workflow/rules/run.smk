@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from scbench.grid.demand import need, spread
+from scbench.grid.shard import Shard
 from scbench.run import gpus
 from scbench.run.slurm import waiting_for
+from scbench.run.tries import begun
 
 FAMILIES = {family.id: family for family in MANIFEST.families}
 
@@ -13,7 +15,18 @@ def needed(wildcards, attempt=1):
     """What a job asks for, more at every try: docs/slurm.md has the formula."""
     family = FAMILIES[wildcards.family]
     over = spread(MANIFEST.cells[family.cells[0]])
-    return need(family.demand, SITE.device, family.shards, MANIFEST.run, over).at(attempt, MANIFEST.run.tries)
+    first = need(family.demand, SITE.device, family.shards, MANIFEST.run, over)
+    return SITE.grants(first.at(attempt, MANIFEST.run.tries))
+
+
+def now_needed(wildcards, attempt):
+    """The same, where an earlier snakemake's tries count too."""
+    shard = Shard.parse(shard_of(wildcards))
+    return needed(wildcards, max(attempt, 1 + begun(MANIFEST.tries(wildcards.family, shard))))
+
+
+def shard_of(wildcards):
+    return wildcards.shard.removeprefix(".") or "0-of-1"
 
 
 def is_short(wildcards):
@@ -46,7 +59,7 @@ rule run:
     params:
         # the fingerprints change with what the family's numbers depend on, and with nothing else
         cells=lambda wildcards: FAMILIES[wildcards.family].cells,
-        shard=lambda wildcards: wildcards.shard.removeprefix(".") or "0-of-1",
+        shard=shard_of,
         # where an engine that is not our own runs: another interpreter may have another engine
         python=lambda wildcards: MANIFEST.engine(FAMILIES[wildcards.family]).options.get("python"),
         retry=MANIFEST.run.retry,
@@ -61,10 +74,11 @@ rule run:
     threads: cores_of
     resources:
         gpu=lambda wildcards: needed(wildcards).gpus,
-        mem_mb=lambda wildcards, attempt: needed(wildcards, attempt).mem_mb,
-        runtime=lambda wildcards, attempt: needed(wildcards, attempt).minutes,
+        mem_mb=lambda wildcards, attempt: now_needed(wildcards, attempt).mem_mb,
+        runtime=lambda wildcards, attempt: now_needed(wildcards, attempt).minutes,
+        last=lambda wildcards, attempt: int(attempt > MANIFEST.run.tries),
         family=1,
         slurm_extra=extra,
     shell:
         "{SCBENCH} run-family --manifest {params.manifest} --family {wildcards.family} --shard {params.shard}"
-        " --gpus {resources.gpu}"
+        " --gpus {resources.gpu} --last {resources.last}"

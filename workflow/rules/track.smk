@@ -1,6 +1,4 @@
 # One process logs all runs: MLflow's database does not take several writers when it is new.
-import os
-
 from scbench.report.tracking_failure import forget_failures
 
 # a refusal of MLflow fails no sweep; the next one asks again
@@ -20,6 +18,6 @@ rule track:
         MANIFEST.folder / "mlflow.json",
     params:
         manifest=MANIFEST.path,
-        uri=os.environ.get("MLFLOW_TRACKING_URI", ""),
+        uri=TRACKED_AT,
     shell:
         "{SCBENCH} track --manifest {params.manifest}"

@@ -202,6 +202,7 @@ COMMANDS = {
         **{
             "--family": {"required": True, "metavar": "ID", "help": "a family of the manifest"},
             "--shard": {"default": "0-of-1", "metavar": "K-of-N", "help": "a shard of its sessions (all of them)"},
+            "--last": {"type": int, "default": 0, "metavar": "0|1", "help": "no other try follows this one (0)"},
             "--gpus": {"type": int, "default": 0, "metavar": "N", "help": "have N of the GPUs for itself (0: see all)"},
         },
     ),

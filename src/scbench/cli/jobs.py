@@ -22,8 +22,9 @@ def run_family(arguments: argparse.Namespace) -> int:
     from scbench.run import gpus, local
     from scbench.run.progress import shown
 
+    manifest, shard = Manifest.read(arguments.manifest), Shard.parse(arguments.shard)
     with gpus.own(arguments.gpus, lambda line: print(f"scbench: {line}", file=sys.stderr)), shown() as progress:
-        local.run_family(Manifest.read(arguments.manifest), arguments.family, Shard.parse(arguments.shard), progress)
+        local.run_family(manifest, arguments.family, shard, progress, last=bool(arguments.last))
     return 0
 
 

@@ -32,11 +32,14 @@ class EngineConfig:
 
     `NOT_HASHED` are the options that cannot change what is computed, only when and how fast; `model.` is before those
     of the model: here a layer is computed as ever, on whichever device. `external` says that this engine needs no other
-    interpreter or host (`scbench.engines.options`).
+    interpreter or host; the other class attributes are explained in `scbench.engines.options`.
     """
 
     external: ClassVar[bool] = False
     name: ClassVar[str] = "own"
+    local: ClassVar[bool] = True
+    shares: ClassVar[bool] = True
+    serial: ClassVar[bool] = False
     NOT_HASHED: ClassVar[tuple[str, ...]] = ("chunk", "timeout", "batch", "model.parallel")
 
     device: str = "auto"

@@ -141,9 +141,14 @@ class Endpoint:
 
 
 def _session(options: OpenaiOptions) -> requests.Session:
-    """Connections that are tried again, with the key from the environment."""
+    """Connections that are tried again, with the key from the environment.
+
+    Raises `ScbenchError`, without the key, for one that no header can have: the libraries' own errors would quote it.
+    """
     session = requests.Session()
-    key = os.environ.get(options.key_variable)
+    key = os.environ.get(options.key_variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ScbenchError(f"${options.key_variable} has characters that no key has; set it anew")
     if key:
         session.headers["Authorization"] = f"Bearer {key}"
     again = Retry(

@@ -26,6 +26,7 @@ class KvpressOptions(WorkerOptions):
     """`device` to run on; `chunk` tokens at a time of what follows the base, which is read in one pass."""
 
     name: ClassVar[str] = "kvpress"
+    serial: ClassVar[bool] = True
     NOT_HASHED: ClassVar[tuple[str, ...]] = ("timeout", "python", "chunk")
     script: ClassVar[str] = "kvpress_worker.py"
     packages: ClassVar[tuple[str, ...]] = ("kvpress", "transformers", "torch")

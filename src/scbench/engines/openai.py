@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ class OpenaiOptions(ExternalOptions):
     """
 
     name: ClassVar[str] = "openai"
+    local: ClassVar[bool] = False
     REVISION: ClassVar[int] = 1
     NOT_HASHED: ClassVar[tuple[str, ...]] = ("timeout", "key_variable", "concurrency", "retries", "limit_name")
 
@@ -52,6 +54,8 @@ class OpenaiOptions(ExternalOptions):
             value = getattr(self, option)
             if value not in known:
                 raise ScbenchError(f"engine.{option}={value}: {hint(value, known)}")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", self.key_variable):  # not quoted: it may be a key
+            raise ScbenchError("engine.key_variable: expected the name of the environment's variable that has the key")
         if self.concurrency < 1 or self.retries < 0:
             raise ScbenchError(f"engine.concurrency={self.concurrency}, engine.retries={self.retries}: >= 1 and >= 0")
         if self.url is None:

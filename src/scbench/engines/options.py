@@ -22,13 +22,19 @@ class ExternalOptions(ABC):
     """Options of an engine that is not our own; `timeout` seconds per session and cell.
 
     Class attributes: `name` of the engine, as methods of its own say it (`Method.engine`); `NOT_HASHED` the options
-    that cannot change what is computed; `fidelity` and `diagnostics`, which it does not measure, so that the fields are
+    that cannot change what is computed; `local` whether it computes on the job's own device, `spreads` whether it can
+    lay a model over several, `shares` whether cells share a prefill, `serial` whether a session's answers come one
+    after the other; `fidelity` and `diagnostics`, which it does not measure, so that the fields are
     absent from its records.
     """
 
     external: ClassVar[bool] = True
     name: ClassVar[str] = ""
     NOT_HASHED: ClassVar[tuple[str, ...]] = ("timeout",)
+    local: ClassVar[bool] = True
+    spreads: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
+    serial: ClassVar[bool] = False
     fidelity: ClassVar[str] = "none"
     diagnostics: ClassVar[str] = "none"
 
@@ -36,6 +42,8 @@ class ExternalOptions(ABC):
 
     def check(self, cell: Cell) -> None:
         """Raise `ScbenchError` where it cannot run a cell of this configuration; asked when the sweep is planned."""
+        if not self.spreads and cell.model.options.get("parallel", 1) > 1:
+            raise ScbenchError(f"engine={self.name} spreads no model over devices: leave model.parallel out")
         if len(cell.methods) > 1:
             raise ScbenchError(f"engine={self.name} runs one method at a time, not {cell.method_name}")
         for method in cell.methods:

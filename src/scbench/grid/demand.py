@@ -78,8 +78,11 @@ class Need:
 
 
 def spread(cell: Cell) -> int:
-    """Over how many GPUs a job of this cell's family spreads its model, where there are any: none on a CPU."""
-    on_cpu = cell.engine.options.get("device") == "cpu"
+    """Over how many GPUs a job of this cell's family spreads its model, where there are any.
+
+    None on a CPU, and for an engine that asks a server.
+    """
+    on_cpu = cell.engine.options.get("device") == "cpu" or not cell.engine.type.local
     return 0 if on_cpu else int(cell.model.options.get("parallel", 1))
 
 

@@ -3,9 +3,11 @@
 The formula, for one session with T context tokens and B turns of up to N new tokens each, on a model with P parameters,
 L layers, H attention heads and G key-value heads of D values, with b bytes per value:
 
-    prefill   = (2·P·T + 2·L·H·D·T²) / flops              once per session, shared by all cells of the family
+    prefill   = (2·P·T + 2·L·H·D·T²) / flops              `prefills` times a session: once, shared by all cells of the
+                                                          family, where the engine can
     extension = 2·P·B·(N + QUESTION) / flops              per cell: questions, and answers that are fed back
-    decode    = N · (b·P + B·b·2·L·G·D·T) / bandwidth     per cell: one batch of B branches, N steps
+    decode    = N · (b·P + B·b·2·L·G·D·T) / bandwidth     per cell: one batch of B branches, N steps; where turns are
+                                                          come one after the other (`serial`) B·N·(b·P + b·2·L·G·D·T)
     memory    = b·P + (1 + copies)·b·2·L·G·D·T + HIDDEN·b·H·D·T
 
 Matrix products cost 2 operations per parameter and token; causal attention costs 4·H·D per layer and pair, for half
@@ -25,6 +27,15 @@ from scbench.grid.devices import Device
 
 QUESTION = 64  # tokens of a question with its template
 COPIES = 1  # a method's own form of the cache beside the trunk's
+OTHER_LAYERS = (
+    "expert",
+    "mamba",
+    "ssm",
+    "state_size",
+    "linear_",
+    "layers_block_type",
+    "attn_layer",
+)  # in a config's keys
 HIDDEN = 4  # activations as large as the hidden states of the whole prompt
 
 
@@ -58,7 +69,8 @@ class Shape:
 class Work:
     """The sizes of a family: its cells and sessions, the tokens of a context, turns, and new tokens per turn.
 
-    `copies` of the cache are held beside the trunk's.
+    `copies` of the cache are held beside the trunk's. `prefills` of a session are needed; `serial` says that its
+    answers come one after the other.
     """
 
     cells: int
@@ -67,6 +79,8 @@ class Work:
     turns: int
     new_tokens: int
     copies: int = COPIES
+    prefills: int = 1
+    serial: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +96,9 @@ def estimate(shape: Shape, work: Work, device: Device) -> Estimate:
     tokens, steps, hidden = work.context, work.new_tokens, shape.heads * shape.head_dim
     prefill = (2 * shape.parameters * tokens + 2 * shape.layers * hidden * tokens**2) / device.flops
     extension = 2 * shape.parameters * work.turns * (steps + QUESTION) / device.flops
-    decode = steps * (shape.weights + work.turns * tokens * shape.kv_bytes) / device.bandwidth
-    seconds = work.sessions * (prefill + work.cells * (extension + decode))
+    batches, width = (work.turns, 1) if work.serial else (1, work.turns)
+    decode = batches * steps * (shape.weights + width * tokens * shape.kv_bytes) / device.bandwidth
+    seconds = work.sessions * (work.prefills * prefill + work.cells * (extension + decode))
     return Estimate(seconds, shape.weights + _caches(shape, work) + _activations(shape, work))
 
 
@@ -110,6 +125,9 @@ def _activations(shape: Shape, work: Work) -> int:
 def shape_of(config: Mapping[str, Any], value_bytes: int) -> Shape:
     """The shape that a model's `config.json` describes; raises `KeyError` if it is not a plain transformer's."""
     config = config.get("text_config", config)
+    for key, value in config.items():
+        if value and any(word in key for word in OTHER_LAYERS):
+            raise KeyError(key)
     layers, hidden, heads = config["num_hidden_layers"], config["hidden_size"], config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
     head_dim = config.get("head_dim") or hidden // heads

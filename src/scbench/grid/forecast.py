@@ -20,7 +20,7 @@ def demand(cells: Sequence[Cell], config: Mapping[str, Any] | None) -> Demand | 
     """
     first = cells[0]
     work = _work(cells, config)
-    if config is None or work is None:
+    if config is None or work is None or not first.engine.type.local:
         return None
     dtype = first.model.options.get("dtype", "auto")
     try:
@@ -47,8 +47,21 @@ def _work(cells: Sequence[Cell], config: Mapping[str, Any] | None) -> Work | Non
     together = first.engine.options.get("batch") == "family"
     match (sessions, context, turns, task.get("max_new_tokens")):
         case (int(), int(), int(), int(tokens)):
-            return Work(len(cells), sessions, context, turns, tokens, len(cells) if together else COPIES)
+            copies = len(cells) if together else COPIES
+            return Work(len(cells), sessions, context, turns, tokens, copies, _prefills(cells, turns), _serial(first))
     return None
+
+
+def _prefills(cells: Sequence[Cell], turns: int) -> int:
+    """Of one session: a cell that sees every question has one each; the others share one, where the engine can."""
+    each = sum(cell.query == "each" for cell in cells)
+    others = len(cells) - each
+    return each * turns + (min(1, others) if cells[0].engine.type.shares else others)
+
+
+def _serial(cell: Cell) -> bool:
+    """Whether an answer waits for the one before: it is part of the next prompt, or the engine takes one at a time."""
+    return cell.history == "generated" or bool(cell.engine.type.serial)
 
 
 def _window(model: Choice, config: Mapping[str, Any] | None) -> int | None:

@@ -14,21 +14,34 @@ def outlook(manifest: Manifest, device: Device) -> Iterator[str]:
     families, jobs = manifest.families, manifest.stamps()
     done = sum(stamp.exists() for stamp in jobs)
     yield (
-        f"{manifest.path}: {len(manifest.cells)} cells in {len(families)} families (one prefill each), "
+        f"{manifest.path}: {len(manifest.cells)} cells in {len(families)} families, "
         f"{len(jobs)} jobs, of which {done} are done"
     )
     known = [family.demand for family in families if family.demand is not None]
     if known:
         yield f"estimate: {_price(known, device)} if nothing is there yet; {_memory(known, device)}"
-    fitting = [(sizes.fitting(device), sizes.parallel) for sizes in known]
-    narrow = [least for least, parallel in fitting if least is None or least > parallel]
-    if narrow and device.is_gpu:
-        room = [least for least in narrow if least is not None]
-        enough = len(room) == len(narrow)
-        helps = f"model.parallel={max(room)} would give them room" if enough else "no number of them is enough"
-        yield f"{len(narrow)} families do not fit their {device.name}: {helps}"
+    if device.is_gpu:
+        yield from _narrow(manifest, device)
     if len(known) < len(families):
-        yield f"no estimate for {len(families) - len(known)} families: the sizes of their models or data are not known"
+        unknown = len(families) - len(known)
+        yield (
+            f"no estimate for {unknown} families: the sizes of their models or data are not known, or a server computes"
+        )
+
+
+def _narrow(manifest: Manifest, device: Device) -> Iterator[str]:
+    """Per model whose families do not fit the device: over how many it would have to be spread."""
+    least: dict[str, list[int | None]] = {}
+    for family in manifest.families:
+        if (sizes := family.demand) is not None:
+            needs, model = sizes.fitting(device), manifest.cells[family.cells[0]].model.name
+            if needs is None or needs > sizes.parallel:
+                least.setdefault(model, []).append(needs)
+    for model, counts in least.items():
+        room = [count for count in counts if count is not None]
+        enough = len(room) == len(counts)
+        helps = f"model.{model}.parallel={max(room)} would give them room" if enough else "no number of them is enough"
+        yield f"{len(counts)} families of {model} do not fit their {device.name}: {helps}"
 
 
 def _price(known: list[Demand], device: Device) -> str:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from scbench.grid.manifest import Manifest
+from scbench.report.addresses import without_user
 from scbench.report.cell_run import Asked, CellRun, Evaluated, cell_runs
 from scbench.report.mlflow_links import address, comparison, is_server
 from scbench.report.tracking_failure import TRACKED, TrackingRefused
@@ -118,7 +118,7 @@ def connected(root: Path, tracking_uri: str | None = None) -> Iterator[tuple[Mlf
             yield MlflowClient(uri), uri
         except (MlflowException, SQLAlchemyError, OSError) as error:
             line = f"MLflow at {uri}: {(str(error).splitlines() or [repr(error)])[0]}"
-            raise TrackingRefused(_without_user(line, uri)) from error
+            raise TrackingRefused(without_user(line, uri)) from error
 
 
 def origin(root: Path) -> str:
@@ -169,7 +169,7 @@ def _synchronise(
         told(len(ids), len(runs))
         ids[cell] = kept.get(cell) or _log_run(client, experiment_id, content, origin(root), model_of)
     told(len(ids), len(runs))
-    return Tracked(_without_user(uri, uri), sweep, experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
+    return Tracked(without_user(uri, uri), sweep, experiment_id, ids, len(ids) - len(kept), len(kept), deleted)
 
 
 def _logged_model(client: MlflowClient, experiment_id: str, model: Evaluated) -> str:
@@ -212,9 +212,3 @@ def _dataset(asked: Asked) -> DatasetInput:
     source, profile = json.dumps({"uri": asked.source}), json.dumps({"num_sessions": asked.sessions})
     dataset = Dataset(asked.name, asked.digest, "local", source, profile=profile)
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "evaluation")])
-
-
-def _without_user(text: str, uri: str) -> str:
-    """The text without the user's name and password that the address has in it."""
-    user, at, _ = urlsplit(uri).netloc.rpartition("@")
-    return text.replace(user + at, "") if at else text

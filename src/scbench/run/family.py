@@ -45,13 +45,18 @@ class FamilySummary:
 
 
 def run_family(
-    manifest_path: Path, family_id: str, progress: Progress, load: Load = load_decoder, shard: Shard = WHOLE
+    manifest_path: Path,
+    family_id: str,
+    progress: Progress,
+    load: Load = load_decoder,
+    shard: Shard = WHOLE,
+    last: bool = False,
 ) -> FamilySummary:
     """Compute what the family's cells lack of a shard of the sessions. One that was finished before is not touched.
 
     A session that fails in one cell is a record there, and so is each one left when SLURM has ended the job as often as
-    it may; a model or data that cannot be had fails the cells in the summary. Waits for another process that writes the
-    same cells. Raises ScbenchError where nothing can be written.
+    it may, or once before its `last` try; a model or data that cannot be had fails the cells in the summary. Waits for
+    another process that writes the same cells. Raises ScbenchError where nothing can be written.
     """
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
@@ -61,7 +66,7 @@ def run_family(
         with _writers(manifest, family, shard, sessions) as writers, noted(manifest.tries(family.id, shard)) as tries:
             done = {name: finished(manifest.root, name) for name in family.cells}
             lacking = {s: names for s in sessions if (names := [name for name in family.cells if s not in done[name]])}
-            ended = failure(tries, manifest.run.tries)
+            ended = failure(tries, manifest.run.tries, last)
             if not lacking:  # then no model is loaded
                 computed: Counter[str] = Counter()
             elif ended is not None:

@@ -28,9 +28,9 @@ def write_sessions(manifest: Manifest, source_id: str) -> None:
         write_failure(path, str(error))
 
 
-def run_family(manifest: Manifest, family_id: str, shard: Shard, progress: Progress) -> None:
+def run_family(manifest: Manifest, family_id: str, shard: Shard, progress: Progress, last: bool = False) -> None:
     """Compute what a family's cells still lack of a shard of their sessions, and leave its stamp."""
-    _run(manifest, [(family_id, shard)], progress)
+    _run(manifest, [(family_id, shard)], progress, last)
 
 
 def run_here(manifest: Manifest, progress: Progress) -> None:
@@ -42,9 +42,9 @@ def run_here(manifest: Manifest, progress: Progress) -> None:
     _run(manifest, [(family.id, shard) for family in manifest.families for shard in shards(family.shards)], progress)
 
 
-def _run(manifest: Manifest, jobs: Sequence[tuple[str, Shard]], progress: Progress) -> None:
+def _run(manifest: Manifest, jobs: Sequence[tuple[str, Shard]], progress: Progress, last: bool = False) -> None:
     from scbench.run import family, loading  # import torch
 
     latest = loading.Latest()
     for one, shard in jobs:
-        write_stamp(manifest, family.run_family(manifest.path, one, progress, latest, shard))
+        write_stamp(manifest, family.run_family(manifest.path, one, progress, latest, shard, last))

@@ -44,13 +44,22 @@ class Try:
         return self.state in OUTCOMES
 
 
-def failure(tries: Sequence[Try], allowed: int) -> Failure | None:
-    """What the sessions that are still lacking end with, once as many tries as are allowed were killed."""
+def failure(tries: Sequence[Try], allowed: int, last: bool = False) -> Failure | None:
+    """What the sessions that are still lacking end with, once as many tries as are allowed were killed.
+
+    With `last` no try comes after this one, so that one that was killed is enough: the others never began, since what
+    they asked for could not be had.
+    """
     killed = [one for one in tries if one.counts]
-    if len(killed) < allowed:
+    if len(killed) < (1 if last else allowed):
         return None
     each = ", ".join(f"job {one.job} {one.state}" for one in killed)
     return Failure(OUTCOMES[str(killed[-1].state)], f"SLURM ended all {len(killed)} tries: {each}", "")
+
+
+def begun(path: Path) -> int:
+    """How many earlier tries of a job were killed, or may have been, as far as their notes say."""
+    return sum(one.state is None or one.counts for one in _read(path))
 
 
 @contextmanager
