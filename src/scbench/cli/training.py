@@ -14,6 +14,7 @@ from scbench.nearest import hint
 def run(arguments: argparse.Namespace) -> int:
     """Train, or go on; then write the model. An interrupted run goes on from its last checkpoint."""
     from scbench.training.architectures import ARCHITECTURES
+    from scbench.training.loop import CHECKPOINT
 
     if arguments.name not in ARCHITECTURES:
         raise ScbenchError(f"train-tiny {arguments.name}: {hint(arguments.name, ARCHITECTURES)}")
@@ -23,7 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         _train(arguments, folder)
     except KeyboardInterrupt:
-        print(f"\nscbench: interrupted: the same command goes on from the last checkpoint in {folder}", file=sys.stderr)
+        saved = f"goes on from the last checkpoint in {folder}"
+        again = saved if (folder / CHECKPOINT).exists() else "begins again, as there is no checkpoint yet"
+        print(f"\nscbench: interrupted: the same command {again}", file=sys.stderr)
         return 130
     return 0
 

@@ -29,6 +29,19 @@ Reduce = Callable[[Floats], Floats]  # a session's turns, to one value
 
 
 @dataclass(frozen=True)
+class Single:
+    """What one cell of a claim says alone: the claim's statistic, and the mean of the cell and of its peer beside it.
+
+    The means are over all turns, of what the statistic is made of (scores or attention in %); NaN without a peer.
+    """
+
+    cell: str
+    measured: float
+    mean: float
+    peer: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """A claim and what was measured, over so many cells; `contexts` are those of the cell that has the fewest."""
 
@@ -36,6 +49,12 @@ class Finding:
     measured: Interval
     cells: int
     contexts: int
+    singles: tuple[Single, ...] = ()
+
+    @property
+    def alike(self) -> int:
+        """How many of the cells lie, each by itself and without an interval, where the claim is seen."""
+        return sum(self.claim.seen.hold(one.measured, one.measured) for one in self.singles)
 
     @property
     def verdict(self) -> str:
@@ -87,7 +106,17 @@ def _finding(
     most = ALL * (size if reduce is _later else max(1, size // 2))
     low = 0.0 if size == 1 and claim.statistic in ("level", "first") else -most
     (interval,) = mean_of_parts(parts, np.array([[low], [most]]), weights)
-    return Finding(claim, interval, len(groups), min(int(part.sizes[0]) for part in parts))
+    singles = tuple(
+        Single(group[0], float(part.estimates[0]), *_means([values[cell] for cell in group[:2]]))
+        for group, part in zip(groups, parts, strict=True)
+    )
+    return Finding(claim, interval, len(groups), min(int(part.sizes[0]) for part in parts), singles)
+
+
+def _means(pair: Sequence[Answers]) -> tuple[float, float]:
+    known = (means[~np.isnan(means)] for means in (session_means(answers.strict) for answers in pair))
+    one, *other = (float(means.mean()) if means.size else nan for means in known)
+    return one, other[0] if other else nan
 
 
 def _part(group: Sequence[Answers], against: Against, reduce: Reduce) -> Part:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 from scbench.config.files import find
@@ -18,7 +19,8 @@ from scbench.results.table import Column, Table, Value, to_markdown
 NOTE = (
     "In percentage points. measured: over all cells of the claim, each with the same weight, with a 95 % interval over "
     "contexts (sessions drawn again whole, together for all cells). seen: the interval lies where `seen if` says; "
-    "opposite: where `opposite if` says; not seen: neither; not run: the sweep lacks a cell of the claim."
+    "opposite: where `opposite if` says; not seen: neither; not run: the sweep lacks a cell of the claim. of them "
+    "alike: cells that say the same alone (without an interval); below, each of them."
 )
 
 
@@ -39,14 +41,14 @@ def findings_table(found: Sequence[Finding]) -> Table:
     columns = (
         *map(Column, ("claim", "source", "statistic", "seen if", "opposite if")),
         *(Column("measured", 1), Column("low", 1), Column("high", 1)),
-        *map(Column, ("cells", "contexts", "verdict")),
+        *map(Column, ("cells", "of them alike", "contexts", "verdict")),
     )
     rows: list[tuple[Value, ...]] = [
         (
             *(one.claim.says, one.claim.source, STATISTICS[one.claim.statistic]),
             *(str(one.claim.seen), str(one.claim.opposite)),
             *(one.measured.estimate, one.measured.low, one.measured.high),
-            *(one.cells, one.contexts, one.verdict),
+            *(one.cells, one.alike, one.contexts, one.verdict),
         )
         for one in found
     ]
@@ -64,7 +66,8 @@ def _page(table: Table, found: Sequence[Finding], summary: Summary, manifest: Ma
         "What the paper says of full-size models, asked of the models that scbench carries "
         "([tiny-models.md](tiny-models.md)). They check that a harness and its methods show what they should, and "
         "are no evidence about large models. Claims, statistics and thresholds stand in `conf/findings.yaml`, "
-        "and stood there before the run.",
+        "and stood there before this run; where an earlier run led to a change, the file says which. "
+        "A claim that nothing is lost says little where the peer answers little, which the cells' own lines tell.",
         "",
         f"Made by `scbench findings` from `{' '.join(('scbench sweep', *manifest.overrides))}`: "
         f"{len(summary.labels)} cells of {', '.join(models)}; up to {contexts} contexts a cell. "
@@ -74,10 +77,20 @@ def _page(table: Table, found: Sequence[Finding], summary: Summary, manifest: Ma
         *((to_markdown(models_table),) if models_table.rows else ()),
         "## Which cells",
         "",
-        *(f"- {claim.says}: {_cells(claim)}" for claim in (one.claim for one in found)),
+        *(line for one in found for line in _cell_lines(one, summary)),
         "",
     ]
     return "\n".join(lines)
+
+
+def _cell_lines(found: Finding, summary: Summary) -> Iterator[str]:
+    """A claim's cells as it says them, then each with what it says alone."""
+    yield f"- {found.claim.says}: {_cells(found.claim)}"
+    for one in found.singles:
+        label = summary.labels[one.cell]
+        beside = "" if isnan(one.peer) else f" beside {one.peer:.1f}"
+        levels = "" if found.claim.statistic == "memory" else f" ({one.mean:.1f}{beside} over all turns)"
+        yield f"  - {label.row}, {label.title}, {label.mode}: {one.measured:.1f}{levels}"
 
 
 def _order(found: Sequence[Finding]) -> list[str]:

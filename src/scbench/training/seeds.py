@@ -10,7 +10,7 @@ import random
 
 
 def training_seed(number: int) -> int:
-    """The seed of training step `number`, counted from 0."""
+    """The seed of training run `number`, counted from 0; its steps are told apart by the index of a session."""
     return -1 - number
 
 
