@@ -1,11 +1,10 @@
 """vLLM in its own interpreter: its answers against our own engine's and against transformers, and what it records."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from family_runs import records, run
 from transformers import AutoModelForCausalLM
+from vllm_venv import MARKS, PYTHON, ROOT, TIE
 
 from scbench.config.files import names
 from scbench.engines.vllm import VllmOptions
@@ -17,15 +16,8 @@ from scbench.results.store import CellStore
 from scbench.run.local import run_here, write_sessions
 from scbench.run.progress import NullProgress
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.venv,
-    pytest.mark.skipif(not PYTHON.is_file(), reason="no .venv-vllm here: make test-vllm installs vLLM"),
-]
+pytestmark = MARKS
 NEW = 32  # tokens of an answer
-TIE = 1e-4  # between the two largest logits: which of them is larger is then rounding
 SMALL = ["model=smollm2_135m", "method=dense", "task.limit=1", "run.save_ids=true"]
 LENGTHS = ["task.length=512", "task.mix_repoqa_kv.length=1024", "task.retr_prefix_suffix.length=1024"]
 ALL = ["task=glob(*)", *LENGTHS, "max_turns=2", f"task.max_new_tokens={NEW}"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
+from vllm_venv import MARKS, PYTHON, ROOT, TIE
 
 from scbench.grid.plan import plan
 from scbench.models import embedded
@@ -23,14 +24,7 @@ from scbench.results.store import CellStore
 from scbench.run.local import run_here
 from scbench.run.progress import NullProgress
 
-ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.venv,
-    pytest.mark.skipif(not PYTHON.is_file(), reason="no .venv-vllm here: make test-vllm installs vLLM"),
-]
-TIE = 1e-4  # between the two largest logits: which of them is larger is then rounding
+pytestmark = MARKS
 PATIENCE = 240  # seconds until it serves
 QUIET = {
     "VLLM_NO_USAGE_STATS": "1",

@@ -120,6 +120,36 @@ def test_a_family_on_a_known_model_has_sizes(conf: Path) -> None:
     assert found.estimate(cpu(3)) == estimate(shape_of(LLAMA_8B, 4), work, cpu(3)), "single precision on a CPU"
 
 
+@pytest.mark.parametrize(
+    ("shares", "serial", "overrides", "expected"),
+    [
+        (True, False, [], (1, False)),
+        (False, True, [], (2, True)),
+        (True, False, ["history=generated"], (1, True)),
+        (True, False, ["query=each"], (2 * 5, False)),
+    ],
+)
+def test_what_cells_cannot_share_is_foretold(
+    conf: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shares: bool,
+    serial: bool,
+    overrides: list[str],
+    expected: tuple[int, bool],
+) -> None:
+    with_shape(conf)
+    first, *others = compose(["method=streaming,dense"], conf).cells
+    changed = dict(one.split("=") for one in overrides)
+    cells = [dataclasses.replace(cell, **changed) for cell in (first, *others)]
+    assert len(cells) == 2
+    monkeypatch.setattr(first.engine.type, "shares", shares)
+    monkeypatch.setattr(first.engine.type, "serial", serial)
+    found = sizes(cells)
+    assert found is not None and (found.work.prefills, found.work.serial) == expected
+    monkeypatch.setattr(first.engine.type, "local", False)
+    assert sizes(cells) is None and spread(first) == 0  # a server computes: no GPU of the job's own
+
+
 @pytest.mark.parametrize("overrides", [[], ["model.path=./nowhere"], ["model.path=owner/name"]])
 def test_nothing_is_foretold_of_a_model_that_is_not_here(conf: Path, overrides: list[str]) -> None:
     assert sizes(compose(overrides, conf).cells) is None

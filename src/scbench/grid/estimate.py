@@ -6,7 +6,7 @@ L layers, H attention heads and G key-value heads of D values, with b bytes per 
     prefill   = (2·P·T + 2·L·H·D·T²) / flops              `prefills` times a session: once, shared by all cells of the
                                                           family, where the engine can
     extension = 2·P·B·(N + QUESTION) / flops              per cell: questions, and answers that are fed back
-    decode    = N · (b·P + B·b·2·L·G·D·T) / bandwidth     per cell: one batch of B branches, N steps; where turns are
+    decode    = N · (b·P + B·b·2·L·G·D·T) / bandwidth     per cell: one batch of B branches, N steps; where turns
                                                           come one after the other (`serial`) B·N·(b·P + b·2·L·G·D·T)
     memory    = b·P + (1 + copies)·b·2·L·G·D·T + HIDDEN·b·H·D·T
 
