@@ -39,7 +39,7 @@ class FamilySummary:
     shard: Shard = WHOLE
 
 
-def run_family(manifest_path, family_id, progress, load, shard):
+def run_family(manifest_path, family_id, progress, load, shard, last):
     manifest = Manifest.read(manifest_path)
     family = manifest.family(family_id)
     try:
